@@ -1,0 +1,119 @@
+"""Pixel frames: where a prompt is drawn, and how that frame becomes the output.
+
+``resize_first`` scales the image to a *canvas*, draws there, and fits the canvas into the output
+by two-tap bilinear sampling or by cutting a window. ``render_first`` draws on the image itself
+and resizes the drawing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+
+from fgvp_kernels.options import Fit
+
+Size = tuple[int, int]  # (height, width) in pixels
+
+
+class Order(Enum):
+    """Whether the image is resized before or after the prompt is drawn."""
+
+    RESIZE_FIRST = "resize_first"
+    RENDER_FIRST = "render_first"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Sizes, all (height, width), that one image passes through.
+
+    Attributes:
+        image: The original image.
+        canvas: Where the prompt is drawn.
+        scaled: What the drawing is resampled to before a window is cut or zeros are added.
+        output: The picture handed out.
+        order: Which resampling leads from ``canvas`` to ``scaled``.
+        fit: How ``scaled`` becomes ``output``.
+    """
+
+    image: Size
+    canvas: Size
+    scaled: Size
+    output: Size
+    order: Order
+    fit: Fit
+
+    @property
+    def visible(self) -> Size:
+        """The part of ``output`` that shows the image: all of it, except under ``"pad"``."""
+        return (min(self.scaled[0], self.output[0]), min(self.scaled[1], self.output[1]))
+
+    def window_origin(self, centre: tuple[float, float] | None = None) -> tuple[int, int]:
+        """Top left corner (y, x) of the output window in ``scaled``.
+
+        Args:
+            centre: Where to centre the window, (y, x) in pixels of ``scaled``; the frame's own
+                centre without it. A window that would leave the frame is pushed back inside.
+        """
+        if centre is None:
+            rows, columns = self.scaled[0] - self.visible[0], self.scaled[1] - self.visible[1]
+            return (round(rows / 2.0), round(columns / 2.0))
+        origin = []
+        for middle, whole, part in zip(centre, self.scaled, self.visible, strict=True):
+            origin.append(int(min(max(middle - part * 0.5, 0.0), float(whole - part))))
+        return (origin[0], origin[1])
+
+
+def make_frame(image: Size, size: Size | None, order: Order, fit: Fit) -> Frame:
+    """Return the frame of an image of size ``image`` drawn into pictures of size ``size``."""
+    if size is None:
+        return Frame(image, image, image, image, order, fit)
+    if fit == "squash":
+        scaled = size
+        canvas = _scaled_size(image, max(size[0] / image[0], size[1] / image[1]))
+    else:
+        ratios = (size[0] / image[0], size[1] / image[1])
+        scaled = _scaled_size(image, min(ratios) if fit == "pad" else max(ratios))
+        canvas = scaled
+    if order is Order.RENDER_FIRST:
+        canvas = image
+    return Frame(image, canvas, scaled, size, order, fit)
+
+
+def _scaled_size(image: Size, scale: float) -> Size:
+    return (max(int(image[0] * scale + 0.5), 1), max(int(image[1] * scale + 0.5), 1))
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Bilinear sampling of an axis without antialiasing: two source pixels for each target.
+
+    ``value[i] = (1 - fraction[i]) · source[first[i]] + fraction[i] · source[second[i]]``, the
+    coordinates computed in float32 as ``torch.nn.functional.interpolate`` computes them.
+
+    Attributes:
+        first, second: int64 ``[target]``; equal where the fraction is 0, so that "any tap is set"
+            means exactly "the interpolated mask is > 0".
+        fraction: float32 ``[target]`` in [0, 1).
+    """
+
+    first: torch.Tensor
+    second: torch.Tensor
+    fraction: torch.Tensor
+
+    @property
+    def is_single(self) -> bool:
+        """Each target is one source pixel."""
+        return bool((self.first == self.second).all())
+
+
+def bilinear_taps(source: int, target: int) -> Taps:
+    """Return the taps that resize an axis of ``source`` pixels to ``target`` pixels."""
+    scale = torch.tensor(source, dtype=torch.float32) / target
+    position = (torch.arange(target, dtype=torch.float32) + 0.5) * scale - 0.5
+    position = position.clamp(min=0.0)
+    first = position.to(torch.int64).clamp(max=source - 1)  # [target]
+    fraction = (position - first).clamp(0.0, 1.0)
+    second = torch.where(fraction > 0, first + 1, first).clamp(max=source - 1)
+    return Taps(first, second, torch.where(second > first, fraction, 0.0))

@@ -1,0 +1,211 @@
+"""The masks of one image behind one interface, whatever form they came in.
+
+A stack hands out its masks a slice at a time, so that forms smaller than dense masks (bits, run
+lengths, logits) are never expanded all at once. Binary masks follow one rule everywhere: resized
+bilinearly and kept where the result is > 0, which is the OR of the pixels that bilinear sampling
+touches. Soft masks keep their interpolated value.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from fgvp_kernels.frames import Size, Taps, bilinear_taps
+from fgvp_kernels.mask_forms import MaskLogits, PackedMasks
+from fgvp_kernels.rle import Runs, decode_runs
+
+# Dense bytes that a form is expanded to at a time where all of it must be looked at.
+_SCAN_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """How much of each canvas pixel of n candidates is inside.
+
+    Attributes:
+        values: bool, or float in [0, 1] for soft masks, ``[n, h, w]``.
+        boxes: int64 ``[n, 4]`` xyxy on the CPU, ends excluded: all non-zero values lie within.
+            None where that was not asked for (devices other than the CPU).
+    """
+
+    values: torch.Tensor
+    boxes: torch.Tensor | None
+
+    @classmethod
+    def of(cls, values: torch.Tensor) -> Coverage:
+        """Coverage by ``values``, whose boxes are looked up on the CPU only."""
+        return cls(values, tight_boxes_of(values) if values.device.type == "cpu" else None)
+
+    def of_rows(self, start: int, stop: int) -> Coverage:
+        """The coverage of candidates ``start`` to ``stop`` of these."""
+        boxes = None if self.boxes is None else self.boxes[start:stop]
+        return Coverage(self.values[start:stop], boxes)
+
+
+class MaskStack(ABC):
+    """N masks of one image of a given size, on one device."""
+
+    soft = False  # True: weights between 0 and 1 instead of bits
+
+    def __init__(self, count: int, size: Size, device: torch.device) -> None:
+        self.count = count
+        self.size = size
+        self.device = device
+
+    @abstractmethod
+    def dense(self, start: int, stop: int) -> torch.Tensor:
+        """Masks ``start`` to ``stop`` at image size: bool or float ``[n, H, W]``."""
+
+    def on_canvas(self, start: int, stop: int, canvas: Size) -> Coverage:
+        """The same masks in the drawing frame, (h, w) = ``canvas``."""
+        masks = self.dense(start, stop)  # [n, H, W]
+        on_cpu = self.device.type == "cpu"
+        boxes = self.tight_boxes[start:stop] if on_cpu else None  # [n, 4]
+        if canvas == self.size:
+            return Coverage(masks, boxes)
+        if self.soft:
+            return Coverage.of(_interpolate(masks, canvas))
+        taps_y, taps_x = (bilinear_taps(*pair) for pair in zip(self.size, canvas, strict=True))
+        if boxes is None:
+            return Coverage(_any_tap(masks, taps_y, taps_x), None)
+        boxes = boxes_on_taps(boxes, taps_y, taps_x)
+        return Coverage(_any_tap_in_boxes(masks, boxes, taps_y, taps_x), boxes)
+
+    @cached_property
+    def tight_boxes(self) -> torch.Tensor:
+        """Smallest box round the non-zero pixels of each mask: int64 ``[N, 4]`` xyxy, on the CPU.
+
+        x1 and y1 lie just beyond the last pixel; an empty mask has a box of zeros.
+        """
+        step = max(1, _SCAN_BYTES // (self.size[0] * self.size[1]))
+        parts = [
+            tight_boxes_of(self.dense(start, min(start + step, self.count)))
+            for start in range(0, self.count, step)
+        ]
+        return torch.cat([torch.zeros(0, 4, dtype=torch.int64), *parts])  # [N, 4]
+
+
+class DenseMasks(MaskStack):
+    """bool or uint8 (any non-zero value is set) or float masks ``[N, H, W]``."""
+
+    def __init__(self, masks: torch.Tensor) -> None:
+        super().__init__(len(masks), (masks.shape[1], masks.shape[2]), masks.device)
+        self.masks = masks
+        self.soft = masks.is_floating_point()
+
+    def dense(self, start: int, stop: int) -> torch.Tensor:
+        masks = self.masks[start:stop]  # [n, H, W]
+        return masks if masks.dtype == torch.bool or self.soft else masks != 0
+
+
+class PackedMaskStack(MaskStack):
+    """Bit-packed masks, unpacked a slice at a time."""
+
+    def __init__(self, packed: PackedMasks, device: torch.device) -> None:
+        super().__init__(packed.shape[0], packed.shape[1:], device)
+        self.bits = torch.as_tensor(packed.bits).to(device)  # [N, H, ceil(W / 8)]
+
+    def dense(self, start: int, stop: int) -> torch.Tensor:
+        shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.device)  # [8]
+        pixels = (self.bits[start:stop, :, :, None] >> shifts) & 1  # [n, H, ceil(W / 8), 8]
+        return pixels.flatten(2)[:, :, : self.size[1]].bool()
+
+
+class RleMasks(MaskStack):
+    """COCO run lengths, decoded a slice at a time."""
+
+    def __init__(self, runs: Sequence[Runs], size: Size, device: torch.device) -> None:
+        super().__init__(len(runs), size, device)
+        self.runs = runs
+
+    def dense(self, start: int, stop: int) -> torch.Tensor:
+        masks = np.empty((stop - start, *self.size), np.bool_)
+        for mask, runs in zip(masks, self.runs[start:stop], strict=True):
+            mask[...] = decode_runs(runs, self.size)
+        return torch.from_numpy(masks).to(self.device)  # [n, H, W]
+
+
+class LogitMasks(MaskStack):
+    """SAM's low-resolution logits, upsampled a slice at a time as SAM's own code does."""
+
+    def __init__(self, form: MaskLogits, device: torch.device) -> None:
+        super().__init__(len(form.logits), form.image_size, device)
+        self.form = form
+        self.logits = form.logits.to(device)  # [N, h, w]
+
+    def dense(self, start: int, stop: int) -> torch.Tensor:
+        return self._threshold_at(start, stop, self.size)
+
+    def on_canvas(self, start: int, stop: int, canvas: Size) -> Coverage:
+        if self.form.at == "image":
+            return super().on_canvas(start, stop, canvas)
+        return Coverage.of(self._threshold_at(start, stop, canvas))
+
+    def _threshold_at(self, start: int, stop: int, size: Size) -> torch.Tensor:
+        side = max(self.form.input_size)
+        logits = _interpolate(self.logits[start:stop].float(), (side, side))  # [n, side, side]
+        height, width = self.form.input_size  # without the padding
+        return _interpolate(logits[:, :height, :width], size) > 0
+
+
+def _interpolate(maps: torch.Tensor, size: Size) -> torch.Tensor:
+    """Bilinear resize without antialiasing: ``[n, H, W]`` -> ``[n, h, w]``."""
+    if len(maps) == 0:
+        return maps.new_zeros(0, *size)
+    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _any_tap(masks: torch.Tensor, taps_y: Taps, taps_x: Taps) -> torch.Tensor:
+    """OR of the pixels that bilinear sampling touches: bool ``[n, H, W]`` -> ``[n, h, w]``."""
+    for axis, taps in ((1, taps_y), (2, taps_x)):
+        first, second = taps.first.to(masks.device), taps.second.to(masks.device)
+        masks = masks.index_select(axis, first) | masks.index_select(axis, second)
+    return masks
+
+
+def _any_tap_in_boxes(
+    masks: torch.Tensor, boxes: torch.Tensor, taps_y: Taps, taps_x: Taps
+) -> torch.Tensor:
+    """:func:`_any_tap` on the CPU, computed only within ``boxes [n, 4]`` of the targets."""
+    pixels = masks.numpy()  # bool [n, H, W]
+    y_first, y_second = taps_y.first.numpy(), taps_y.second.numpy()
+    x_first, x_second = taps_x.first.numpy(), taps_x.second.numpy()
+    result = np.zeros((len(pixels), len(y_first), len(x_first)), dtype=np.bool_)
+    for mask, target, box in zip(pixels, result, boxes.tolist(), strict=True):
+        y, x = slice(box[1], box[3]), slice(box[0], box[2])
+        rows = mask[y_first[y]] | mask[y_second[y]]  # [y, W]
+        target[y, x] = rows[:, x_first[x]] | rows[:, x_second[x]]
+    return torch.from_numpy(result)
+
+
+def boxes_on_taps(boxes: torch.Tensor, taps_y: Taps, taps_x: Taps) -> torch.Tensor:
+    """Boxes of the targets that sample any pixel of ``boxes``, int64 ``[n, 4]`` xyxy both."""
+    edges = []
+    for axis, taps in ((0, taps_x), (1, taps_y)):
+        start = torch.searchsorted(taps.second, boxes[:, axis].contiguous())
+        stop = torch.searchsorted(taps.first, boxes[:, axis + 2].contiguous())
+        edges += [start, torch.where(boxes[:, axis + 2] > boxes[:, axis], stop, start)]
+    x0, x1, y0, y1 = edges
+    return torch.stack([x0, y0, x1, y1], 1)
+
+
+def tight_boxes_of(masks: torch.Tensor) -> torch.Tensor:
+    """:attr:`MaskStack.tight_boxes` of ``masks [n, H, W]``."""
+    if masks.dtype == torch.bool:
+        masks = masks.view(torch.uint8)  # reductions of bytes are many times faster than of bools
+    spans = []
+    for reduced, length in ((1, masks.shape[2]), (2, masks.shape[1])):
+        occupied = masks.amax(reduced) > 0  # [n, W], then [n, H]
+        first = occupied.int().argmax(1)  # [n]
+        last = length - occupied.flip(1).int().argmax(1)  # [n]
+        some = occupied.any(1)
+        spans += [torch.where(some, first, 0), torch.where(some, last, 0)]
+    x0, x1, y0, y1 = spans
+    return torch.stack([x0, y0, x1, y1], 1).cpu()  # [n, 4]

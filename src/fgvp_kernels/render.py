@@ -1,0 +1,219 @@
+"""The public call: check the arguments, choose a backend, draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from fgvp_kernels.backends import select_backend
+from fgvp_kernels.batch import Candidates, RenderBatch, Settings, normalization
+from fgvp_kernels.colors import resolve_color
+from fgvp_kernels.frames import Order, Size
+from fgvp_kernels.inputs import split_images, split_per_image, to_boxes, to_image, to_masks
+from fgvp_kernels.modes import Mode
+from fgvp_kernels.options import RenderOptions
+
+_DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+_DEFAULT_OPTIONS = RenderOptions()
+
+
+def render_batch(
+    images: Any,
+    masks: Any,
+    mode: str | Mode | Sequence[str | Mode] = "blur_reverse_mask",
+    *,
+    boxes: Any = None,
+    size: int | tuple[int, int] | None = None,
+    order: str = "resize_first",
+    options: RenderOptions = _DEFAULT_OPTIONS,
+    normalize: str | tuple[Sequence[float], Sequence[float]] | None = None,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device | None = None,
+    backend: str = "auto",
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Render every candidate of every image as a visual prompt.
+
+    A picture is ``R(a · inside + (1 - a) · outside)``: the mode says which two pictures ``inside``
+    and ``outside`` are and what region ``a`` is, ``R`` brings the drawing to ``size``.
+
+    Args:
+        images: One image or a batch. An image is a uint8 tensor ``[3, H, W]``, a float tensor
+            ``[3, H, W]`` in [0, 1], a uint8 array ``[H, W, 3]`` (RGB) or a PIL image; a batch is a
+            sequence of images, whose sizes may differ, or a tensor ``[B, 3, H, W]``.
+        masks: Of one image: ``[N, H, W]`` bool, uint8 (0 and 1, or 0 and 255) or float in [0, 1]
+            (soft); a list of COCO RLE dicts; ``PackedMasks``; ``MaskLogits``. Of a batch: a
+            sequence with one of those per image (N may differ), or a tensor ``[B, N, H, W]``.
+        mode: One mode, or a sequence of K modes that share the resized image and its blur. A
+            mode is a name, a paper code (``"D4"``) or ``"official:NAME"``, a flag of the released
+            FGVP code. Beware: ``"official:blur_mask"`` blurs outside, ``"blur_mask"`` inside.
+        boxes: Per image ``[N, 4]`` x0, y0, x1, y1 in pixels; the masks' tight boxes without it.
+        size: Side of the square pictures, or (h, w); None keeps the size of the images, which
+            must then all be equal.
+        order: ``"resize_first"`` draws on the image resized to short side ``size`` (the released
+            FGVP code), ``"render_first"`` on the original image (ReCLIP).
+        options: How things are drawn; see :class:`RenderOptions`.
+        normalize: None for plain values, ``"clip"`` for CLIP's mean and standard deviation, or a
+            pair of three (mean, std) for values in [0, 1].
+        dtype: uint8, float16, bfloat16, float32 or float64. None: uint8 without ``normalize``,
+            else float16 on a GPU and float32 on a CPU.
+        device: Where to render; None: where the images are.
+        backend: ``"auto"`` or a name of :func:`available_backends`, which then runs or raises.
+        out: Tensor to write into, of exactly the result's shape, dtype and device, contiguous.
+
+    Returns:
+        Contiguous ``[ΣN, 3, h, w]``, candidates of image 0 first; ``[K, ΣN, 3, h, w]`` for a
+        sequence of modes. Floating point values lie in [0, 1] without ``normalize``.
+
+    Raises:
+        TypeError, ValueError: An argument has the wrong type or value; the message names it.
+
+    Example:
+        >>> import torch
+        >>> image = torch.zeros(3, 48, 64, dtype=torch.uint8)
+        >>> masks = torch.zeros(5, 48, 64, dtype=torch.bool)
+        >>> render_batch(image, masks, "blur_reverse_mask", size=32, normalize="clip").shape
+        torch.Size([5, 3, 32, 32])
+    """
+    many_modes = not isinstance(mode, str) and isinstance(mode, Sequence)
+    modes = [Mode.parse(name) for name in (mode if many_modes else [mode])]  # type: ignore[arg-type]
+    if not modes:
+        raise ValueError("mode must name at least one mode, got an empty sequence")
+    if not isinstance(options, RenderOptions):
+        raise TypeError(f"options must be RenderOptions, got {type(options).__name__}")
+    candidates = _candidates(images, masks, boxes, None if device is None else torch.device(device))
+    target = candidates[0].image.device
+    dtype = _output_dtype(dtype, normalize, target)
+    scale, shift = normalization(_check_normalize(normalize, dtype), dtype)
+    settings = Settings(
+        specs=tuple(mode.spec for mode in modes),
+        size=_check_size(size, candidates),
+        order=_check_order(order),
+        options=options,
+        scale=scale,
+        shift=shift,
+        dtype=dtype,
+    )
+    count = sum(image.masks.count for image in candidates)
+    batch = RenderBatch(
+        images=candidates,
+        settings=settings,
+        line_color=resolve_color("line_color", options.line_color, count, options.seed),
+        tint_color=resolve_color("tint_color", options.tint_color, count, options.seed),
+    )
+    renderer = select_backend(backend, target)
+    shape = batch.shape if many_modes else batch.shape[1:]
+    if out is None:
+        out = torch.empty(shape, dtype=dtype, device=target)
+    else:
+        _check_out(out, shape, dtype, target)
+    renderer(batch, out if many_modes else out[None])
+    return out
+
+
+def _candidates(
+    images: Any, masks: Any, boxes: Any, device: torch.device | None
+) -> tuple[Candidates, ...]:
+    parts, batched = split_images(images)
+    mask_parts = split_per_image(masks, len(parts), batched, "masks")
+    box_parts = [None] * len(parts)
+    if boxes is not None:
+        box_parts = split_per_image(boxes, len(parts), batched, "boxes")
+    candidates: list[Candidates] = []
+    first = 0
+    for i, (image, mask, box) in enumerate(zip(parts, mask_parts, box_parts, strict=True)):
+        suffix = f"[{i}]" if batched else ""
+        picture = to_image(image, f"images{suffix}", device)
+        if candidates and picture.device != candidates[0].image.device:
+            raise ValueError(
+                f"images must be on one device: images[0] is on {candidates[0].image.device}, "
+                f"images[{i}] on {picture.device}; or say which with device="
+            )
+        size = (picture.shape[1], picture.shape[2])
+        stack = to_masks(mask, f"masks{suffix}", size, picture.device)
+        given = None
+        if box is not None:
+            given = to_boxes(box, f"boxes{suffix}", stack.count, picture.device)
+        candidates.append(Candidates(picture, stack, given, first))
+        first += stack.count
+    return tuple(candidates)
+
+
+def _check_order(order: object) -> Order:
+    try:
+        return Order(order)
+    except ValueError:
+        choices = ", ".join(item.value for item in Order)
+        raise ValueError(f"order must be one of {choices}, got {order!r}") from None
+
+
+def _check_size(size: object, candidates: Sequence[Candidates]) -> Size | None:
+    if size is None:
+        sizes = {image.size for image in candidates}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"size=None needs images of equal size, got {sorted(sizes)}; give a size"
+            )
+        return None
+    sides = size if isinstance(size, (tuple, list)) else (size, size)
+    if len(sides) != 2 or not all(
+        isinstance(side, int) and not isinstance(side, bool) for side in sides
+    ):
+        raise TypeError(f"size must be None, an int or (height, width), got {size!r}")
+    if min(sides) < 1:
+        raise ValueError(f"size must be >= 1, got {size!r}")
+    return (sides[0], sides[1])
+
+
+def _output_dtype(dtype: object, normalize: object, device: torch.device) -> torch.dtype:
+    if dtype is None:
+        if normalize is None:
+            return torch.uint8
+        return torch.float32 if device.type == "cpu" else torch.float16
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype must be a torch.dtype, got {type(dtype).__name__}")
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(map(str, _DTYPES))}; got {dtype}")
+    return dtype
+
+
+def _check_normalize(
+    normalize: object, dtype: torch.dtype
+) -> str | tuple[tuple[float, ...], tuple[float, ...]] | None:
+    if normalize is None:
+        return None
+    if dtype == torch.uint8:
+        raise ValueError("dtype must be floating point with normalize, got torch.uint8")
+    if isinstance(normalize, str):
+        if normalize != "clip":
+            raise ValueError(f"normalize must be None, 'clip' or (mean, std), got {normalize!r}")
+        return normalize
+    try:
+        mean, std = (tuple(float(value) for value in part) for part in normalize)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"normalize must be None, 'clip' or a pair (mean, std) of three numbers each, "
+            f"got {normalize!r}"
+        ) from None
+    if len(mean) != 3 or len(std) != 3:
+        raise ValueError(f"normalize must have three means and three stds, got {normalize!r}")
+    if min(std) <= 0:
+        raise ValueError(f"normalize must have positive stds, got {std}")
+    return mean, std
+
+
+def _check_out(
+    out: object, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> None:
+    if not isinstance(out, torch.Tensor):
+        raise TypeError(f"out must be a tensor, got {type(out).__name__}")
+    if tuple(out.shape) != shape:
+        raise ValueError(f"out must have shape {list(shape)}, got {list(out.shape)}")
+    if out.dtype != dtype or out.device != device:
+        raise ValueError(f"out must be {dtype} on {device}, got {out.dtype} on {out.device}")
+    if not out.is_contiguous():
+        raise ValueError("out must be contiguous, got a strided tensor")
