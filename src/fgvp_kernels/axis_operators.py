@@ -73,7 +73,7 @@ def resize_matrix(source: int, target: int) -> torch.Tensor:
     near = (1.5 * x - 2.5) * x * x + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
     weights = torch.where(x < 1.0, near, torch.where(x < 2.0, far, 0.0))
-    return weights / weights.sum(1, keepdim=True)
+    return weights.div(weights.sum(1, keepdim=True))
 
 
 def blur_matrix(blur: Blur, sigma: float, length: int) -> torch.Tensor:

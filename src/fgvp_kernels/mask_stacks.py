@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from fgvp_kernels.frames import Size, Taps, bilinear_taps
 from fgvp_kernels.mask_forms import MaskLogits, PackedMasks
-from fgvp_kernels.rle import Runs, decode_runs
+from fgvp_kernels.rle import Runs, decode_runs, tight_box
 
 # Dense bytes that a form is expanded to at a time where all of it must be looked at.
 _SCAN_BYTES = 64 << 20
@@ -126,10 +126,15 @@ class RleMasks(MaskStack):
         self.runs = runs
 
     def dense(self, start: int, stop: int) -> torch.Tensor:
-        masks = np.empty((stop - start, *self.size), np.bool_)
+        masks = np.zeros((stop - start, *self.size), np.bool_)
         for mask, runs in zip(masks, self.runs[start:stop], strict=True):
-            mask[...] = decode_runs(runs, self.size)
+            decode_runs(runs, mask)
         return torch.from_numpy(masks).to(self.device)  # [n, H, W]
+
+    @cached_property
+    def tight_boxes(self) -> torch.Tensor:
+        boxes = [tight_box(runs, self.size) for runs in self.runs]
+        return torch.tensor(boxes, dtype=torch.int64).reshape(-1, 4)  # [N, 4]
 
 
 class LogitMasks(MaskStack):

@@ -77,9 +77,29 @@ def parse_counts(text: bytes) -> Runs:
     return numbers
 
 
-def decode_runs(runs: Runs, size: Size) -> npt.NDArray[np.bool_]:
-    """Dense mask ``[H, W]`` of checked runs."""
-    height, width = size
+def tight_box(runs: Runs, size: Size) -> tuple[int, int, int, int]:
+    """Smallest box round the set pixels, x0, y0, x1, y1 with x1 and y1 beyond; zeros if none."""
+    height = size[0]
+    edges = np.cumsum(runs)
+    starts = edges[:-1:2]  # the set runs, which may have no length
+    stops = edges[1::2]
+    starts, stops = starts[stops > starts], stops[stops > starts]
+    if starts.size == 0:
+        return (0, 0, 0, 0)
+    left, right = starts[0] // height, (stops[-1] - 1) // height + 1
+    # A run that goes on in the next column covers a column's last pixel and the next one's first.
+    wraps = starts // height != (stops - 1) // height
+    top = 0 if wraps.any() else (starts % height).min()
+    bottom = height if wraps.any() else ((stops - 1) % height).max() + 1
+    return (int(left), int(top), int(right), int(bottom))
+
+
+def decode_runs(runs: Runs, mask: npt.NDArray[np.bool_]) -> None:
+    """Set the pixels of checked runs in ``mask [H, W]``, which is all False."""
+    height = mask.shape[0]
+    left, top, right, bottom = tight_box(runs, (height, mask.shape[1]))
+    # Ends of the runs, seen from the box's first column and cut at its last.
+    ends = (np.cumsum(runs) - left * height).clip(0, (right - left) * height)
     values = np.arange(runs.size) % 2 == 1
-    mask: npt.NDArray[np.bool_] = np.repeat(values, runs).reshape(width, height).T
-    return mask
+    columns = np.repeat(values, np.diff(ends, prepend=0)).reshape(right - left, height)
+    mask[top:bottom, left:right] = columns[:, top:bottom].T

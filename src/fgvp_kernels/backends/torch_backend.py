@@ -197,10 +197,10 @@ class _ImageDrawing:
             target.copy_(blend(inside, outside, coverage.values, self.taps, self.settings))
             return
         key = (spec, origin)
-        planes = self.finished.get(key) if colors.shared else None
+        planes = self.finished.get(key)
         if planes is None:
             planes = finish_planes(inside, outside, self.taps, self.settings)
-            if colors.shared and self.settings.options.fit != "object_crop":
+            if self.colors.shared and self.settings.options.fit != "object_crop":
                 self.finished[key] = planes
         if coverage.boxes is not None and not planes.inside.requires_grad:
             select_in_boxes(planes, coverage, self.taps, target)

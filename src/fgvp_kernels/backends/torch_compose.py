@@ -7,7 +7,7 @@ resampling from the canvas to the output, every picture is ``R(outside + a · (i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from fgvp_kernels.axis_operators import resize_matrix_on
 from fgvp_kernels.batch import Settings
 from fgvp_kernels.frames import Frame, bilinear_taps
 from fgvp_kernels.mask_stacks import Coverage, tight_boxes_of
+
+_Planes = TypeVar("_Planes", torch.Tensor, np.ndarray[Any, Any])
 
 _INTEGER_OF_SIZE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -141,16 +143,15 @@ def select_in_boxes(
     for i, (left, top, right, bottom) in enumerate(boxes.tolist()):
         if bottom <= top or right <= left:
             continue
-        shared = i if len(inside) > 1 else 0
         rows, columns = slice(top, bottom), slice(left, right)
         picture = pictures[i, :, rows, columns]  # [3, y, x]
         if taps is None or mixed is None:
-            np.copyto(picture, inside[shared, :, rows, columns], where=pixels[i, rows, columns])
+            np.copyto(picture, _of(inside, i)[:, rows, columns], where=pixels[i, rows, columns])
             continue
         first, second = taps.split_window(pixels[i], rows, columns)  # [y, x]
-        np.copyto(picture, inside[shared, :, rows, columns], where=first & second)
+        np.copyto(picture, _of(inside, i)[:, rows, columns], where=first & second)
         y, x = np.nonzero(first != second)
-        first_only, second_only = (plane[shared][:, top + y, left + x] for plane in mixed)
+        first_only, second_only = (_of(plane, i)[:, top + y, left + x] for plane in mixed)
         picture[:, y, x] = np.where(first[y, x], first_only, second_only)  # [3, pixels]
 
 
@@ -215,10 +216,10 @@ class BicubicWindow:
             if right <= left:
                 continue
             weights = coverage.values[i, top:bottom, left:right]  # [b, r]
-            part = change[i if len(change) > 1 else 0, :, top:bottom, left:right] * weights
+            part = _of(change, i)[:, top:bottom, left:right] * weights  # [3, b, r]
             y = _reach(top, bottom, self.rows)
             x = _reach(left, right, self.columns)
-            levels = base[i if len(base) > 1 else 0, :, y, x]
+            levels = _of(base, i)[:, y, x]
             levels = levels + self.rows[y, top:bottom] @ part @ self.columns[x, left:right].mT
             target[i, :, y, x] = finish(levels.clamp(0.0, 255.0), settings)
 
@@ -227,6 +228,12 @@ def _reach(start: int, stop: int, matrix: torch.Tensor) -> slice:
     """Outputs of ``matrix [target, source]`` that look at any of the sources start to stop."""
     used = (matrix[:, start:stop] != 0).any(1).nonzero()
     return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
+
+
+def _of(planes: _Planes, i: int) -> _Planes:
+    """The plane of candidate ``i``: its own, or the one that all share."""
+    plane: _Planes = planes[i if len(planes) > 1 else 0]
+    return plane
 
 
 def _integers(values: torch.Tensor) -> np.ndarray[Any, Any]:

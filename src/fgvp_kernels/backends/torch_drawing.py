@@ -34,12 +34,19 @@ def resize_image(image: torch.Tensor, size: Size, dtype: torch.dtype) -> torch.T
     whole = image.dtype == torch.uint8
     levels = image[None] if whole else image[None].to(dtype) * 255.0  # [1, 3, H, W]
     if tuple(image.shape[1:]) != size:
-        if whole and image.device.type != "cpu":
-            levels = levels.to(dtype)  # only the CPU resizes bytes
-        levels = F.interpolate(levels, size, mode="bilinear", antialias=True)
-        if whole:
-            levels = levels.to(dtype).round()
+        if whole and (image.device.type != "cpu" or min(size) == 1):
+            # Only the CPU resizes bytes, and it fails on a side of 1 (torch 2.14). Pillow resizes
+            # columns first and rounds in between.
+            columns = _antialiased(levels.to(dtype), (image.shape[1], size[1]))
+            levels = _antialiased((columns + 0.5).floor(), size)
+            levels = (levels + 0.5).floor()
+        else:
+            levels = _antialiased(levels, size)
     return levels[0].to(dtype)
+
+
+def _antialiased(levels: torch.Tensor, size: Size) -> torch.Tensor:
+    return F.interpolate(levels, size, mode="bilinear", antialias=True)
 
 
 def luma(levels: torch.Tensor, weights: Luma) -> torch.Tensor:

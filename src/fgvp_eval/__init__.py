@@ -1,0 +1,1 @@
+"""Evaluation of visual prompts on referring-expression and part-detection data."""

@@ -1,0 +1,24 @@
+"""``python -m fgvp_eval`` and the console script ``fgvp-eval``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv``, by default the program's own, and return the exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        from fgvp_eval.cli import run_command  # late, so that Ctrl-C is answered from the start
+
+        return run_command(words)
+    except KeyboardInterrupt:
+        command = shlex.join(["python", "-m", "fgvp_eval", *words])
+        sys.stderr.write(f"fgvp_eval: interrupted; repeat the run with: {command}\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The demo: generated scenes in RefCOCO's layout and two small models trained on such scenes."""

@@ -1,0 +1,193 @@
+"""Train the demo CLIP: `python -m fgvp_eval.demo.train_clip`."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from fgvp_eval.demo.captions import could_be_true, write_caption
+from fgvp_eval.demo.clip_accuracy import accuracy_by_mode
+from fgvp_eval.demo.models import CLIP_WEIGHTS, build_demo_clip, save_weights
+from fgvp_eval.demo.prompted_pictures import (
+    BLUR_VARIANTS,
+    TRAINING_MODES,
+    PromptedScene,
+    render_scene,
+)
+from fgvp_eval.demo.scenes import generate_scene
+from fgvp_eval.demo.tokenizer import WordTokenizer
+from fgvp_eval.demo.training_log import (
+    FIRST_TRAINING_SEED,
+    Schedule,
+    parameter_groups,
+    record_run,
+)
+
+logger = logging.getLogger(__name__)
+# Training scenes of SAM and CLIP do not overlap either.
+FIRST_SCENE_SEED = 2 * FIRST_TRAINING_SEED
+VALIDATION_SEED = 6_000_000
+BLUR_SHARE, CROP_SHARE = 0.72, 0.18
+LOCATION_SHARE = 0.2
+MAX_LOGIT_SCALE = 100.0
+
+
+def pick_variant(rng: np.random.Generator) -> tuple[int, float]:
+    """Variant of the pictures for one batch, and how often its captions state a location.
+
+    A batch holds one kind of picture, as a scoring run does.
+    """
+    draw = rng.random()
+    if draw < BLUR_SHARE:
+        return int(rng.integers(BLUR_VARIANTS)), LOCATION_SHARE
+    if draw < BLUR_SHARE + CROP_SHARE:
+        # A crop does not show where it was cut.
+        return BLUR_VARIANTS, 0.0
+    return BLUR_VARIANTS + 1, LOCATION_SHARE
+
+
+def contrastive_loss(
+    features: torch.Tensor, words: torch.Tensor, fits: torch.Tensor, scale: torch.Tensor
+) -> torch.Tensor:
+    """CLIP's symmetric loss without the pairs that fit by accident.
+
+    Args:
+        features: float [N, E], unit length, of the pictures.
+        words: float [N, E], unit length, of the captions.
+        fits: bool [N, N], picture × caption, true where the caption could be true.
+        scale: logit scale, a scalar.
+    """
+    logits = scale * features @ words.T  # [N, N]
+    own = torch.eye(len(logits), dtype=torch.bool)
+    logits = logits.masked_fill(fits & ~own, float("-inf"))
+    target = torch.arange(len(logits))
+    return 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
+
+
+def batch_loss(
+    model: open_clip.CLIP,
+    tokenizer: WordTokenizer,
+    scenes: Sequence[PromptedScene],
+    rng: np.random.Generator,
+    captions_per_picture: int,
+) -> torch.Tensor:
+    """Loss over all objects of some scenes; objects of one scene are each other's hard cases."""
+    variant, location_share = pick_variant(rng)
+    pictures = torch.cat([scene.pictures[variant] for scene in scenes])  # uint8 [N, 3, S, S]
+    attributes = torch.cat([scene.indices for scene in scenes])  # [N, 4]
+    centres = torch.cat([scene.centres for scene in scenes])  # [N, 2]
+    objects = [item for scene in scenes for item in scene.objects]
+    preprocess = model.visual.preprocess_cfg
+    mean, std = (torch.tensor(preprocess[key]).view(3, 1, 1) for key in ("mean", "std"))
+    features = F.normalize(model.encode_image((pictures / 255.0 - mean) / std), dim=-1)  # [N, E]
+    scale = model.logit_scale.exp()
+    losses = []
+    for _ in range(captions_per_picture):
+        captions = [
+            write_caption(item, (float(x), float(y)), rng, location_share)
+            for item, (x, y) in zip(objects, centres, strict=True)
+        ]
+        words = F.normalize(
+            model.encode_text(tokenizer([caption.text for caption in captions])), dim=-1
+        )  # [N, E]
+        fits = could_be_true(captions, attributes, centres)
+        losses.append(contrastive_loss(features, words, fits, scale))
+    return torch.stack(losses).mean()
+
+
+def train(args: argparse.Namespace) -> dict[str, float]:
+    """Train, write the weights and the log entry into `args.out`, return the figures."""
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    rng = np.random.default_rng(args.seed)
+    scenes = [
+        render_scene(generate_scene(FIRST_SCENE_SEED + k, twins=k % 4 == 0), rng)
+        for k in tqdm(range(args.scenes), desc="pictures", file=sys.stderr, mininterval=5.0)
+    ]
+    model, tokenizer = build_demo_clip()
+    model.train()
+    optimizer = torch.optim.AdamW(parameter_groups(model, 0.1), lr=args.rate, betas=(0.9, 0.98))
+    schedule = Schedule(args.steps, args.max_minutes, args.rate)
+    path = args.out / CLIP_WEIGHTS.name
+    bar = tqdm(total=args.steps, desc="CLIP", file=sys.stderr, mininterval=5.0)
+    step = 0
+    while schedule.progress(step) < 1.0:
+        schedule.apply(optimizer, step)
+        picked = rng.choice(len(scenes), min(args.batch, len(scenes)), replace=False)
+        loss = batch_loss(model, tokenizer, [scenes[k] for k in picked], rng, args.captions)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0.0, float(np.log(MAX_LOGIT_SCALE)))
+        step += 1
+        bar.update()
+        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        if step % args.save_every == 0:
+            save_weights(model, path)
+    bar.close()
+    minutes = schedule.minutes()
+    save_weights(model, path)
+    model.eval()
+    figures = accuracy_by_mode(
+        model,
+        tokenizer,
+        [VALIDATION_SEED + k for k in range(args.validation_scenes)],
+        (*TRAINING_MODES, "none"),
+    )
+    logger.info("CLIP after %d steps, %.1f min: %s", step, minutes, figures)
+    record_run(
+        args.out,
+        "clip",
+        {
+            "steps": step,
+            "minutes": round(minutes, 2),
+            "seed": args.seed,
+            "scenes": args.scenes,
+            "batch": args.batch,
+            "captions": args.captions,
+            "rate": args.rate,
+            "validation_scenes": args.validation_scenes,
+            "validation": {name: round(value, 4) for name, value in figures.items()},
+        },
+    )
+    return figures
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the script; the defaults are those of the committed weights."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fgvp_eval.demo.train_clip", description=__doc__
+    )
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--max-minutes", type=float, default=28.0, help="wall-clock budget")
+    parser.add_argument("--scenes", type=int, default=4000, help="training scenes")
+    parser.add_argument("--batch", type=int, default=16, help="scenes a step")
+    parser.add_argument("--captions", type=int, default=2, help="captions a picture and step")
+    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--validation-scenes", type=int, default=60)
+    parser.add_argument("--save-every", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=CLIP_WEIGHTS.parent)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the script."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    args = build_parser().parse_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    train(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""A detector's candidate boxes, as the ReCLIP data package stores them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fgvp_eval.data_files import file_sha256, read_box, read_json, require
+from fgvp_eval.data_sources import detections_source
+from fgvp_eval.errors import DataError
+from fgvp_eval.records import Box, Dataset
+from fgvp_eval.splits import Split
+
+_LOG = logging.getLogger(__name__)
+
+
+def detections_path(split: Split, root: Path, given: Path | None) -> Path:
+    """Return the detections file of a split: the one given, else the one under the data root.
+
+    Raises:
+        DataError: It is not there; the message says where it comes from and what else can be had.
+    """
+    path = given or root / "detections" / f"{split.dataset}_dets_dict.json"
+    if not path.is_file():
+        raise DataError(
+            f"split {split.name}: the detector's boxes are missing, expected at {path}; source: "
+            f"{detections_source(split.dataset)}; --proposals gt needs no file, but is a "
+            "different, easier protocol: its accuracy does not compare with detected boxes"
+        )
+    return path
+
+
+def read_detections(path: Path, dataset: Dataset) -> tuple[dict[int, tuple[Box, ...]], str]:
+    """Read the candidate boxes of every image of ``dataset``.
+
+    Two forms are read: a dict from image id to a list of boxes xywh, and a list of
+    ``{"image_id": ..., "box": xywh}``. A detector that found nothing is an empty list, or, in the
+    second form, cannot be told from an image that was left out.
+
+    Returns:
+        Boxes xywh by image id, an empty tuple where the detector found none; and the file's
+        SHA-256.
+
+    Raises:
+        DataError: The file is missing or broken, or has no entry for an image.
+    """
+    content = read_json(path, detections_source(dataset.split.dataset))
+    if isinstance(content, dict):
+        boxes_of = {str(image_id): boxes for image_id, boxes in content.items()}
+    elif isinstance(content, list):
+        boxes_of = _group(content, path)
+    else:
+        raise DataError(f"{path} must hold a dict or a list, got {type(content).__name__}")
+    found: dict[int, tuple[Box, ...]] = {}
+    dropped = 0
+    for image in dataset.images:
+        if str(image.image_id) not in boxes_of:
+            raise DataError(
+                f"{path} has no entry for image {image.image_id} of split {dataset.split.name}; "
+                "is it the file of another dataset?"
+            )
+        boxes = boxes_of[str(image.image_id)]
+        what = f"box of image {image.image_id}"
+        if not isinstance(boxes, list):
+            raise DataError(f"{path}: boxes of image {image.image_id} must be a list")
+        read = [read_box(box, what, path) for box in boxes]
+        kept = tuple(box for box in read if box[2] > 0 and box[3] > 0)
+        dropped += len(read) - len(kept)
+        found[image.image_id] = kept
+    if dropped:
+        _LOG.warning("%s: %d boxes without area are no candidates", path, dropped)
+    _warn_of_corners(found, dataset, path)
+    return found, file_sha256(path)
+
+
+def _group(content: Iterable[Any], path: Path) -> dict[str, list[Any]]:
+    boxes_of: dict[str, list[Any]] = {}
+    for index, entry in enumerate(content):
+        require(entry, ("image_id", "box"), f"entry {index}", path)
+        boxes_of.setdefault(str(entry["image_id"]), []).append(entry["box"])
+    return boxes_of
+
+
+def _warn_of_corners(found: dict[int, tuple[Box, ...]], dataset: Dataset, path: Path) -> None:
+    """Say so if boxes leave their image, which xyxy boxes read as xywh do."""
+    outside = 0
+    for image in dataset.images:
+        if image.size is not None:
+            height, width = image.size
+            outside += sum(
+                left + w > width + 1 or top + h > height + 1
+                for left, top, w, h in found[image.image_id]
+            )
+    if outside:
+        _LOG.warning(
+            "%s: %d boxes reach beyond their image; boxes are read as xywh, is the file xyxy?",
+            path,
+            outside,
+        )

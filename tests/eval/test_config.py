@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import pytest
+
+from fgvp_eval.cli import parse_config
+from fgvp_eval.config import DEFAULT_CLIP, DEMO_MODES, EvalConfig, Proposals, SplitSettings
+from fgvp_eval.errors import UsageError
+
+
+def settings(*words: str) -> SplitSettings:
+    config = parse_config(words)
+    return config.settings(config.splits[0])
+
+
+def refuses(*words: str, match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        parse_config(words)
+
+
+def test_demo_defaults_compare_five_modes_on_annotated_boxes() -> None:
+    found = settings("--split", "demo")
+    assert found.modes == DEMO_MODES
+    assert found.compare_modes
+    assert (found.sam, found.clip, found.proposals.kind) == ("demo", "demo", "gt")
+    assert found.mode_groups == tuple((mode,) for mode in DEMO_MODES)
+
+
+def test_explicit_flags_win_on_demo() -> None:
+    found = settings("--split", "demo", "--modes", "crop,D4", "--sam", "vit_b", "--clip", "RN50:x")
+    assert (found.modes, found.compare_modes) == (("crop", "blur_reverse_mask"), False)
+    assert found.mode_groups == (("crop", "blur_reverse_mask"),)
+    assert (found.sam, found.clip) == ("vit_b", "RN50:x")
+    assert not settings("--split", "demo", "--no-compare-modes").compare_modes
+
+
+def test_refcoco_defaults_are_those_of_the_contract() -> None:
+    found = settings("--split", "refcoco_val")
+    assert found.modes == ("blur_reverse_mask",)
+    assert not found.compare_modes
+    assert found.proposals == Proposals("detections")
+    assert (found.masks, found.sam, found.clip) == ("sam", "vit_h", DEFAULT_CLIP)
+
+
+def test_underscores_and_dashes_are_one_spelling() -> None:
+    a = parse_config(["--split", "demo", "--data_root", "d_x", "--batch_size=3", "--compare_modes"])
+    b = parse_config(["--split", "demo", "--data-root", "d_x", "--batch-size=3", "--compare-modes"])
+    assert a == b
+    assert (a.data_root, a.batch_size, a.compare_modes) == (Path("d_x"), 3, True)
+
+
+def test_data_root_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FGVP_DATA_ROOT", "from_environment")
+    assert parse_config(["--split", "demo"]).folder_of_data() == Path("from_environment")
+    given = parse_config(["--split", "demo", "--data-root", "given"])
+    assert given.folder_of_data() == Path("given")
+    monkeypatch.delenv("FGVP_DATA_ROOT")
+    assert parse_config(["--split", "demo"]).folder_of_data() == Path("data")
+
+
+def test_mode_names_codes_and_official_flags() -> None:
+    found = settings("--split", "demo", "--modes", "D4,official:contour, none")
+    assert found.modes == ("blur_reverse_mask", "contour", "none")
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["--modes", "blurr"], "--modes: mode must be one of none, .*got 'blurr'"),
+        (["--modes", "D4,blur_reverse_mask"], "names blur_reverse_mask twice"),
+        (["--proposals", "sam-grid"], "--proposals sam-grid is not part of this version"),
+        (["--proposals", "boxes"], "--proposals must be one of gt, detections, detections:FILE"),
+        (["--proposals", "detections:"], "--proposals must be one of"),
+        (["--sam", "vit_x"], r"--sam must be one of vit_h\[:CHECKPOINT\], .*got 'vit_x'"),
+        (["--sam", "vit_h:"], "--sam must be one of"),
+        (["--post", "RS"], "--post RS is not part of this version; choices: none"),
+        (["--preset", "fgvp-r"], "--preset fgvp-r is not part of this version"),
+        (["--resume"], "--resume is not part of this version"),
+        (["--limit", "0"], "--limit must be at least 1, got 0"),
+        (["--batch-size", "-4"], "--batch-size must be at least 1, got -4"),
+        (["--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["--limit", "many"], "--limit: invalid int value: 'many'"),
+        (["--masks", "gt", "--proposals", "detections"], "--masks gt needs --proposals gt on demo"),
+        (["--split-name", "demo"], "unrecognized arguments: --split-name demo"),
+    ],
+)
+def test_wrong_usage_is_named(words: list[str], match: str) -> None:
+    refuses("--split", "demo", *words, match=match)
+
+
+def test_masks_of_annotations_need_candidates_of_annotations() -> None:
+    refuses("--split", "refcoco_val", "--masks", "gt", match="--masks gt needs --proposals gt")
+    parse_config(["--split", "refcoco_val", "--masks", "gt", "--proposals", "gt"])
+
+
+def test_split_is_required() -> None:
+    refuses(match="required: --split")
+
+
+def test_detections_file_is_taken_as_given() -> None:
+    found = settings("--split", "refcoco_val", "--proposals", "detections:/a:b/c.json")
+    assert found.proposals == Proposals("detections", Path("/a:b/c.json"))
+
+
+def test_config_is_frozen() -> None:
+    config = parse_config(["--split", "demo"])
+    assert isinstance(config, EvalConfig)
+    with pytest.raises(AttributeError):
+        config.seed = 3  # type: ignore[misc]

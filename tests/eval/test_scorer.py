@@ -1,0 +1,145 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fgvp_eval import scorer as scorer_module
+from fgvp_eval.clip_models import ClipModel, PictureSpec
+from fgvp_eval.scorer import Scorer
+from fgvp_eval.stage_times import StageTimes
+from fgvp_kernels import RenderOptions, render_batch
+
+CPU = torch.device("cpu")
+MODES = ("none", "crop", "blur_reverse_mask")
+BOXES = [(1.0, 2.0, 12.0, 14.0), (10.0, 4.0, 28.0, 20.0)]
+TEXTS = ["red one", "blue one", "red one"]
+
+
+class FakeClip:
+    """Two random projections, with a record of what was asked of them."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.image_weight = torch.randn(3 * size * size, 8, generator=generator)
+        self.text_weight = torch.randn(128, 8, generator=generator)
+        self.image_batches: list[int] = []
+        self.texts: list[str] = []
+
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+        self.image_batches.append(len(image))
+        return image.flatten(1) @ self.image_weight
+
+    def encode_text(self, text: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.bincount(row, minlength=128).float() for row in text]) @ (
+            self.text_weight
+        )
+
+    def tokenize(self, texts: list[str]) -> torch.Tensor:
+        self.texts += texts
+        return torch.tensor([[ord(letter) for letter in text.ljust(40)] for text in texts])
+
+
+def fake(size: int, seed: int, scale: float) -> ClipModel:
+    model = FakeClip(size, seed)
+    spec = PictureSpec((size, size), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
+    return ClipModel(
+        f"fake{seed}", model, model.tokenize, spec, torch.float32, scale, "0" * 64, "bicubic"
+    )
+
+
+def make_scorer(clips: Sequence[ClipModel], batch_size: int = 64) -> Scorer:
+    return Scorer(
+        clips,
+        MODES,
+        device=CPU,
+        options=RenderOptions(sigma=3.0),
+        batch_size=batch_size,
+        times=StageTimes(CPU),
+    )
+
+
+def scene() -> tuple[np.ndarray, torch.Tensor]:
+    image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    masks = torch.zeros(2, 24, 32, dtype=torch.bool)
+    masks[0, 3:13, 2:11] = True
+    masks[1, 5:18, 12:27] = True
+    return image, masks
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def direct(clips: Sequence[ClipModel], mode: str, text: str, index: int) -> float:
+    """Σ over models of exp(logit_scale) · cosine, one candidate and one text at a time."""
+    image, masks = scene()
+    total = 0.0
+    for clip in clips:
+        model: Any = clip.model
+        picture = render_batch(
+            image,
+            masks,
+            mode,
+            boxes=torch.tensor(BOXES),
+            size=clip.pictures.size[0],
+            options=RenderOptions(sigma=3.0),
+            normalize=(clip.pictures.mean, clip.pictures.std),
+        )[index]
+        tokens = torch.tensor([[ord(letter) for letter in f"a photo of {text}".ljust(40)]])
+        image_feature = model.encode_image(picture[None]).double().numpy()[0]
+        text_feature = model.encode_text(tokens).double().numpy()[0]
+        total += clip.logit_scale * cosine(image_feature, text_feature)
+    return total
+
+
+def test_logits_are_the_sum_over_models_of_scaled_cosines() -> None:
+    clips = [fake(16, 0, 100.0), fake(20, 1, 30.0), fake(16, 2, 7.0)]
+    logits = make_scorer(clips).score(*scene(), BOXES, TEXTS)
+    assert logits.shape == (3, 3, 2)
+    expected = [
+        [[direct(clips, mode, text, index) for index in range(2)] for text in TEXTS]
+        for mode in MODES
+    ]
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_batches_do_not_change_logits() -> None:
+    clip, other = fake(16, 0, 100.0), fake(16, 0, 100.0)
+    whole = make_scorer([clip]).score(*scene(), BOXES, TEXTS)
+    parts = make_scorer([other], batch_size=4).score(*scene(), BOXES, TEXTS)
+    np.testing.assert_allclose(whole, parts, rtol=1e-5)
+    assert clip.model.image_batches == [5]  # type: ignore[attr-defined]
+    assert other.model.image_batches == [4, 1]  # type: ignore[attr-defined]
+
+
+def test_each_text_is_encoded_once_in_a_run() -> None:
+    clip = fake(16, 0, 100.0)
+    scorer = make_scorer([clip])
+    first = scorer.score(*scene(), BOXES, TEXTS)
+    second = scorer.score(*scene(), BOXES, ["blue one"])
+    assert clip.model.texts == ["a photo of red one", "a photo of blue one"]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(first[:, 1], second[:, 0], rtol=1e-6)
+    np.testing.assert_array_equal(first[:, 0], first[:, 2])
+
+
+def test_models_of_one_preprocessing_share_one_render_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    def recording(*args: Any, **kwargs: Any) -> torch.Tensor:
+        calls.append((args[2], kwargs["size"]))
+        return render_batch(*args, **kwargs)
+
+    monkeypatch.setattr(scorer_module, "render_batch", recording)
+    clips = [fake(16, 0, 1.0), fake(20, 1, 1.0), fake(16, 2, 1.0)]
+    make_scorer(clips).score(*scene(), BOXES, TEXTS)
+    assert calls == [(list(MODES), 16), (list(MODES), 20)]
+
+
+def test_unmarked_candidates_tie_exactly() -> None:
+    image, masks = scene()
+    many = masks.repeat(50, 1, 1)
+    logits = make_scorer([fake(16, 0, 100.0)], batch_size=7).score(image, many, BOXES * 50, TEXTS)
+    assert (logits[0] == logits[0, :, :1]).all()
+    assert not (logits[1] == logits[1, :, :1]).all()

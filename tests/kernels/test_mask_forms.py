@@ -1,0 +1,125 @@
+"""All forms of one mask give the same pictures; SAM's logits are treated as SAM treats them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from pycocotools import mask as coco_mask
+
+from fgvp_kernels import MaskLogits, PackedMasks, render_batch
+from fgvp_kernels.frames import bilinear_taps
+from fgvp_kernels.mask_stacks import DenseMasks
+
+SHAPE = (37, 53)
+
+
+@pytest.fixture
+def image():
+    return torch.randint(0, 256, (3, *SHAPE), dtype=torch.uint8)
+
+
+@pytest.fixture
+def masks():
+    masks = torch.rand(7, *SHAPE) < torch.tensor([0, 0.01, 0.1, 0.5, 0.9, 1, 0.3])[:, None, None]
+    masks[6, :, 20:] = False
+    return masks
+
+
+def forms(masks):
+    columns_first = np.asfortranarray(masks.numpy().transpose(1, 2, 0).astype(np.uint8))
+    rles = coco_mask.encode(columns_first)
+    return {
+        "uint8 0/1": masks.to(torch.uint8),
+        "uint8 0/255": masks.to(torch.uint8) * 255,
+        "numpy": masks.numpy(),
+        "packed": PackedMasks.pack(masks),
+        "packbits": PackedMasks(np.packbits(masks.numpy(), axis=-1), tuple(masks.shape)),
+        "rle": rles,
+        "rle text": [{"size": r["size"], "counts": r["counts"].decode()} for r in rles],
+        "strided": masks.repeat_interleave(2, dim=2)[:, :, ::2],
+    }
+
+
+@pytest.mark.parametrize("order", ["resize_first", "render_first"])
+@pytest.mark.parametrize("mode", ["blur_reverse_mask", "contour", "box_mask", "crop_mask"])
+def test_all_forms_give_equal_pictures(image, masks, mode, order):
+    keywords = {"size": 24, "order": order, "normalize": "clip"}
+    expected = render_batch(image, masks, mode, **keywords)
+    for name, form in forms(masks).items():
+        assert torch.equal(render_batch(image, form, mode, **keywords), expected), name
+
+
+def test_soft_masks_of_0_and_1_are_not_dilated_to_bits(image, masks):
+    hard = render_batch(image, masks, "mask", size=24, dtype=torch.float32)
+    soft = render_batch(image, masks.float(), "mask", size=24, dtype=torch.float32)
+    assert not torch.equal(hard, soft)
+    native = [render_batch(image, m, "mask", dtype=torch.float32) for m in (masks, masks.float())]
+    torch.testing.assert_close(*native, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("target", [(37, 53), (20, 53), (21, 106), (80, 11), (74, 157)])
+def test_binary_masks_are_resized_as_interpolate_and_threshold(masks, target):
+    expected = F.interpolate(masks[:, None].float(), target, mode="bilinear")[:, 0] > 0
+    assert torch.equal(DenseMasks(masks).on_canvas(0, 7, target).values, expected)
+
+
+@pytest.mark.parametrize("source", [1, 2, 5, 37, 224, 640])
+@pytest.mark.parametrize("target", [1, 2, 5, 37, 224, 336])
+def test_taps_are_those_of_interpolate(source, target):
+    taps = bilinear_taps(source, target)
+    weights = torch.zeros(target, source)
+    rows = torch.arange(target)
+    weights[rows, taps.first] += 1 - taps.fraction
+    weights[rows, taps.second] += taps.fraction
+    eye = torch.eye(source)[:, None]  # [source, 1, source]
+    expected = F.interpolate(eye, target, mode="linear", align_corners=False)[:, 0].T
+    torch.testing.assert_close(weights, expected, rtol=0, atol=1e-4)
+    assert ((taps.first != taps.second) == (taps.fraction > 0)).all()
+
+
+def sam_masks(logits, input_size, size):
+    """What ``Sam.postprocess_masks`` and a threshold at 0 give, written out."""
+    side = max(input_size)
+    maps = F.interpolate(logits[:, None], (side, side), mode="bilinear", align_corners=False)
+    maps = maps[..., : input_size[0], : input_size[1]]
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)[:, 0] > 0
+
+
+def test_logits_at_the_image_equal_sams_masks(image):
+    logits = torch.randn(5, 16, 16)
+    form = MaskLogits(logits, (45, 64), SHAPE, at="image")
+    dense = sam_masks(logits, (45, 64), SHAPE)
+    for mode in ("blur_reverse_mask", "circle", "crop_mask_tint"):
+        ours = render_batch(image, form, mode, size=24)
+        assert torch.equal(ours, render_batch(image, dense, mode, size=24))
+
+
+def test_logits_at_the_canvas_are_thresholded_there(image):
+    logits = torch.randn(5, 16, 16)
+    ours = render_batch(image, MaskLogits(logits, (45, 64), SHAPE), "mask", size=(37, 53))
+    dense = sam_masks(logits, (45, 64), SHAPE)
+    assert torch.equal(ours, render_batch(image, dense, "mask"))
+    smaller = render_batch(image, MaskLogits(logits, (45, 64), SHAPE), "mask", size=24)
+    assert not torch.equal(smaller, render_batch(image, dense, "mask", size=24))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: PackedMasks(np.zeros((2, 4, 1), np.uint8), (2, 4)), ValueError, r"\(N, H, W\)"),
+        (lambda: PackedMasks(np.zeros((2, 4, 2), np.uint8), (2, 4, 8)), ValueError, r"\[2, 4, 1\]"),
+        (lambda: PackedMasks(np.zeros((2, 4, 1)), (2, 4, 8)), TypeError, "uint8, got float64"),
+        (lambda: PackedMasks([1], (2, 4, 8)), TypeError, "tensor or an array, got list"),
+        (lambda: MaskLogits([1], (4, 4), (4, 4)), TypeError, "must be a tensor, got list"),
+        (lambda: MaskLogits(torch.zeros(2, 3), (4, 4), (4, 4)), ValueError, r"\[N, h, w\]"),
+        (lambda: MaskLogits(torch.zeros(2, 3, 3).int(), (4, 4), (4, 4)), TypeError, "floating"),
+        (lambda: MaskLogits(torch.zeros(2, 3, 3), 4, (4, 4)), ValueError, "input_size must be"),
+        (lambda: MaskLogits(torch.zeros(2, 3, 3), (4, 4), (0, 4)), ValueError, "image_size must"),
+        (lambda: MaskLogits(torch.zeros(2, 3, 3), (4, 4), (4, 4), at="x"), ValueError, "'canvas'"),
+    ],
+)
+def test_broken_forms_are_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

@@ -1,0 +1,233 @@
+"""The call as a whole: batches, several modes, colours, dtypes, ``out``, awkward inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fgvp_kernels import Mode, RenderOptions, render_batch
+from fgvp_kernels.backends import torch_backend
+
+MODES = [mode.value for mode in Mode]
+
+
+def pictures(height=30, width=44, count=4, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator)
+    masks = torch.rand(count, height, width, generator=generator) < 0.05
+    return image, masks
+
+
+def test_ragged_batch_equals_single_calls():
+    parts = [pictures(30, 44, 4), pictures(51, 20, 0, 1), pictures(20, 20, 1, 2)]
+    images, masks = zip(*parts, strict=True)
+    batch = render_batch(images, masks, "circle_mask", size=24)
+    single = [render_batch(*part, "circle_mask", size=24) for part in parts]
+    assert batch.shape == (5, 3, 24, 24)
+    assert torch.equal(batch, torch.cat(single))
+
+
+def test_tensor_batch_equals_list():
+    images = torch.randint(0, 256, (2, 3, 20, 30), dtype=torch.uint8)
+    masks = torch.rand(2, 3, 20, 30) < 0.2
+    boxes = torch.tensor([2.0, 3.0, 20.0, 18.0]).expand(2, 3, 4)
+    batch = render_batch(images, masks, "box", boxes=boxes, size=16)
+    assert torch.equal(batch, render_batch(list(images), list(masks), "B1", boxes=boxes, size=16))
+
+
+@pytest.mark.parametrize("order", ["resize_first", "render_first"])
+def test_several_modes_equal_one_at_a_time(order):
+    image, masks = pictures()
+    together = render_batch(image, masks, MODES, size=24, order=order, normalize="clip")
+    assert together.shape == (len(MODES), 4, 3, 24, 24)
+    for mode, picture in zip(MODES, together, strict=True):
+        alone = render_batch(image, masks, mode, size=24, order=order, normalize="clip")
+        assert torch.equal(picture, alone), mode
+    assert render_batch(image, masks, ["none"], size=8).shape == (1, 4, 3, 8, 8)
+
+
+def test_image_forms_are_equal():
+    image, masks = pictures()
+    array = image.permute(1, 2, 0).numpy()
+    expected = render_batch(image, masks, size=24)
+    for form in (array, array[:, ::-1][:, ::-1], Image.fromarray(array)):
+        assert torch.equal(render_batch(form, masks, size=24), expected)
+    floats = render_batch(image / 255.0, masks, size=24)
+    assert (floats.int() - expected.int()).abs().max() <= 1
+    grey = Image.fromarray(array[:, :, 0])
+    assert torch.equal(render_batch(grey, masks), render_batch(grey.convert("RGB"), masks))
+
+
+def test_float_images_are_not_rounded():
+    image = torch.full((3, 8, 8), 0.3, dtype=torch.float64)
+    picture = render_batch(image, torch.ones(1, 8, 8), "none", size=4, dtype=torch.float64)
+    torch.testing.assert_close(picture, torch.full_like(picture, 0.3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("mode", ["blur_reverse_mask", "contour"])
+def test_dtypes(mode, dtype):
+    image, masks = pictures()
+    exact = render_batch(image, masks, mode, size=20, normalize="clip", dtype=torch.float64)
+    ours = render_batch(image, masks, mode, size=20, normalize="clip", dtype=dtype)
+    assert ours.dtype == dtype
+    torch.testing.assert_close(ours.double(), exact, rtol=torch.finfo(dtype).eps, atol=1e-5)
+
+
+def test_default_dtypes():
+    image, masks = pictures()
+    assert render_batch(image, masks).dtype == torch.uint8
+    assert render_batch(image, masks, normalize="clip").dtype == torch.float32
+
+
+def test_normalize():
+    image, masks = pictures()
+    plain = render_batch(image, masks, size=20, dtype=torch.float32)
+    assert plain.min() >= 0
+    assert plain.max() <= 1
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    ours = render_batch(image, masks, size=20, normalize=(mean, std))
+    expected = (plain - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_out_is_written_and_returned():
+    image, masks = pictures()
+    expected = render_batch(image, masks, size=20, normalize="clip", dtype=torch.float16)
+    out = torch.full_like(expected, float("nan"))
+    result = render_batch(image, masks, size=20, normalize="clip", dtype=torch.float16, out=out)
+    assert result is out
+    assert torch.equal(out, expected)
+
+
+@pytest.mark.parametrize("fit", ["squash", "pad", "center_crop", "object_crop"])
+@pytest.mark.parametrize("order", ["resize_first", "render_first"])
+def test_every_pixel_of_out_is_written(fit, order):
+    image, masks = pictures()
+    out = torch.full((len(MODES), 4, 3, 20, 24), float("nan"))
+    options = RenderOptions(fit=fit)
+    render_batch(
+        image, masks, MODES, size=(20, 24), order=order, options=options, dtype=out.dtype, out=out
+    )
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_inputs_are_unchanged(mode):
+    image, masks = pictures()
+    boxes = torch.tensor([[-3.0, 2, 60, 20]] * 4)
+    color = torch.rand(4, 3) * 255
+    inputs = (image, masks, boxes, color)
+    copies = [tensor.clone() for tensor in inputs]
+    options = RenderOptions(tint_color=color, line_color=color)
+    for order in ("resize_first", "render_first"):
+        render_batch(image, masks, mode, boxes=boxes, size=16, order=order, options=options)
+    for tensor, copy in zip(inputs, copies, strict=True):
+        assert torch.equal(tensor, copy)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("order", ["resize_first", "render_first"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 5), (30, 44)], ids=str)
+def test_awkward_candidates(mode, order, shape):
+    image, _ = pictures(*shape)
+    empty, full = torch.zeros(1, *shape, dtype=torch.bool), torch.ones(1, *shape, dtype=torch.bool)
+    masks = torch.cat([empty, full])
+    for size in (1, 13, None):
+        keywords = {"size": size, "order": order, "dtype": torch.float32}
+        result = render_batch(image, masks, mode, **keywords)
+        assert torch.isfinite(result).all()
+        none = render_batch(image, masks[:0], mode, **keywords)
+        assert none.shape == (0, *result.shape[1:])
+
+
+@pytest.mark.parametrize("order", ["resize_first", "render_first"])
+def test_empty_and_full_masks_show_the_plain_planes(order):
+    image, _ = pictures()
+    masks = torch.stack([torch.zeros(30, 44), torch.ones(30, 44)]).bool()
+    keywords = {"size": 24, "order": order, "normalize": "clip"}
+    plain = render_batch(image, masks, "none", **keywords)
+    outside = render_batch(image, masks, "blur_reverse_mask", **keywords)
+    inside = render_batch(image, masks, "blur_mask", **keywords)
+    torch.testing.assert_close(outside[1], plain[1], rtol=0, atol=1e-5)
+    torch.testing.assert_close(inside[0], plain[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(inside[1], outside[0], rtol=0, atol=1e-5)
+    for mode in ("contour", "box", "circle", "keypoint", "box_mask", "circle_mask"):
+        unmarked = render_batch(image, masks[:1], mode, **keywords)
+        torch.testing.assert_close(unmarked[0], plain[0], rtol=0, atol=1e-5)
+
+
+def test_chunks_do_not_show(monkeypatch):
+    image, masks = pictures(count=9)
+    colors = torch.rand(9, 3) * 255
+    options = RenderOptions(tint_color=colors, line_color="random")
+    expected = render_batch(image, masks, MODES, size=24, options=options)
+    monkeypatch.setattr(torch_backend, "_CHUNK_BYTES", 400_000)
+    assert torch.equal(render_batch(image, masks, MODES, size=24, options=options), expected)
+
+
+def test_colors():
+    image, masks = pictures(count=3)
+    masks[:] = True
+
+    def drawn(color):
+        options = RenderOptions(tint_color=color, alpha=1.0)
+        return render_batch(image, masks, "mask", options=options)[:, :, 0, 0]
+
+    assert drawn("blue").tolist() == [[0, 0, 255]] * 3
+    assert drawn((1, 2, 3)).tolist() == [[1, 2, 3]] * 3
+    rows = torch.tensor([[9, 8, 7], [6, 5, 4], [3, 2, 1]])
+    assert torch.equal(drawn(rows).int(), rows.int())
+    assert torch.equal(drawn("random"), drawn("random"))
+    assert len(drawn("random").unique(dim=0)) == 3
+
+
+def test_colors_of_a_batch_go_by_candidate():
+    parts = [pictures(count=2), pictures(count=1, seed=1)]
+    images, masks = zip(*parts, strict=True)
+    colors = torch.tensor([[10, 0, 0], [20, 0, 0], [30, 0, 0]])
+    options = RenderOptions(tint_color=colors, alpha=1.0)
+    batch = render_batch(images, [mask | True for mask in masks], "mask", options=options)
+    assert batch[:, 0, 0, 0].tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize("order", ["resize_first", "render_first"])
+@pytest.mark.parametrize("fit", ["squash", "object_crop"])
+def test_colors_of_candidates_in_every_mode(fit, order):
+    image, masks = pictures(count=3)
+    colors = torch.tensor([[250, 0, 9], [0, 240, 100], [30, 60, 200]])
+    for mode in MODES:
+        options = RenderOptions(tint_color=colors, line_color=colors, fit=fit, sigma=4.0)
+        together = render_batch(image, masks, mode, size=24, order=order, options=options)
+        for i in range(3):
+            own = RenderOptions(
+                tint_color=colors[i : i + 1], line_color=colors[i : i + 1], fit=fit, sigma=4.0
+            )
+            alone = render_batch(image, masks[i : i + 1], mode, size=24, order=order, options=own)
+            assert (together[i].int() - alone[0].int()).abs().max() <= 1, mode
+
+
+def test_line_width():
+    image = torch.zeros(3, 41, 41, dtype=torch.uint8)
+    masks = torch.zeros(1, 41, 41, dtype=torch.bool)
+    masks[0, 10:31, 10:31] = True
+    for width, thickness in [(1, 1), (2, 3), (3, 3), (4, 5)]:
+        options = RenderOptions(line_width=width)
+        for mode in ("contour", "box"):
+            line = render_batch(image, masks, mode, options=options)[0, 0, 20, :25] == 255
+            assert line.sum() == thickness, (mode, width)
+
+
+def test_numpy_masks_and_boxes():
+    image, masks = pictures()
+    boxes = np.array([[1, 2, 20, 20]] * 4)
+    ours = render_batch(image, masks.numpy(), "box", boxes=boxes, size=16)
+    expected = render_batch(image, masks, "box", boxes=torch.tensor(boxes), size=16)
+    assert torch.equal(ours, expected)
+
+
+def test_device_argument_moves_everything():
+    image, masks = pictures()
+    assert render_batch(image, masks, device="cpu", size=8).device.type == "cpu"

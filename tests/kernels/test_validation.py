@@ -1,0 +1,132 @@
+"""Every wrong argument is an error that names it, what was expected and what came."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fgvp_kernels import MaskLogits, PackedMasks, RenderOptions, render_batch
+
+IMAGE = torch.zeros(3, 8, 10, dtype=torch.uint8)
+MASKS = torch.zeros(2, 8, 10, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"images": "cat.jpg"}, TypeError, "images must be an image .* got str"),
+        ({"images": []}, ValueError, "images must hold at least one image"),
+        ({"images": IMAGE.int()}, TypeError, "images must be uint8 or floating point, got torch.i"),
+        ({"images": IMAGE[:1]}, ValueError, r"images must be \[3, H, W\] .* got \[1, 8, 10\]"),
+        ({"images": IMAGE[:, :0]}, ValueError, r"H, W >= 1, got \[3, 0, 10\]"),
+        ({"images": IMAGE.float() + 7}, ValueError, r"images .* in \[0, 1\], got values from 7 to"),
+        ({"images": IMAGE.float() * float("nan")}, ValueError, r"images .* \[0, 1\], got .* nan"),
+        ({"images": np.zeros((8, 10, 3))}, TypeError, r"uint8 \[H, W, 3\], got float64"),
+        ({"images": np.zeros((3, 8, 10), np.uint8)}, ValueError, r"\[H, W, 3\], got \[3, 8, 10\]"),
+        ({"images": Image.new("RGBA", (10, 8))}, ValueError, "RGB picture, got .* mode 'RGBA'"),
+        (
+            {"images": [IMAGE, None], "masks": [MASKS] * 2},
+            TypeError,
+            r"images\[1\] must be .* None",
+        ),
+        ({"images": [IMAGE] * 2, "masks": [MASKS]}, ValueError, "masks must .* expected 2, got 1"),
+        (
+            {"images": [IMAGE] * 2, "masks": PackedMasks.pack(MASKS)},
+            TypeError,
+            "one entry for each",
+        ),
+        ({"masks": MASKS[0]}, ValueError, r"masks must be \[N, H, W\], got \[8, 10\]"),
+        ({"masks": MASKS[:, :, :9]}, ValueError, r"\(H, W\) = \(8, 10\); got \(8, 9\)"),
+        ({"masks": MASKS.int()}, TypeError, "masks must be bool, uint8 or floating point, got t"),
+        ({"masks": MASKS.to(torch.uint8) + 2}, ValueError, "only 0 and 1, or only 0 and 255"),
+        ({"masks": MASKS.float() + 1.5}, ValueError, r"masks .* \[0, 1\], got values from 1.5 to"),
+        ({"masks": MASKS.float() * float("nan")}, ValueError, r"masks .* \[0, 1\]"),
+        ({"masks": 5}, TypeError, "masks must be a tensor or array .* got int"),
+        ({"masks": [MASKS[0]]}, TypeError, r"masks\[0\] must be a COCO RLE dict"),
+        ({"masks": PackedMasks.pack(MASKS[:, :4])}, ValueError, r"\(8, 10\); got \(4, 10\)"),
+        (
+            {"masks": MaskLogits(torch.zeros(1, 4, 4), (8, 8), (9, 9))},
+            ValueError,
+            r"masks.image_size must .* \(8, 10\); got \(9, 9\)",
+        ),
+        ({"mode": "blurr"}, ValueError, "mode must be one of"),
+        ({"mode": []}, ValueError, "mode must name at least one mode"),
+        ({"mode": 3}, TypeError, "mode must be a string"),
+        ({"boxes": torch.zeros(3, 4)}, ValueError, r"boxes must be \[N, 4\] .* 2 masks, got \[3"),
+        ({"boxes": "all"}, TypeError, "boxes must be numbers"),
+        ({"boxes": [[5, 5, 2, 9]] * 2}, ValueError, "x0 <= x1 .* negative side"),
+        ({"boxes": [[0, 0, float("nan"), 9]] * 2}, ValueError, "boxes must be finite"),
+        ({"size": 0}, ValueError, "size must be >= 1, got 0"),
+        ({"size": 2.5}, TypeError, "size must be None, an int or"),
+        ({"size": (1, 2, 3)}, TypeError, "size must be None, an int or"),
+        ({"size": True}, TypeError, "size must be None, an int or"),
+        ({"order": "draw_first"}, ValueError, "order must be one of resize_first, render_first"),
+        ({"options": {"sigma": 3}}, TypeError, "options must be RenderOptions, got dict"),
+        ({"normalize": "imagenet"}, ValueError, "normalize must be None, 'clip' or"),
+        ({"normalize": 3}, TypeError, "normalize must be None, 'clip' or a pair"),
+        ({"normalize": ((1, 2), (1, 2))}, ValueError, "three means and three stds"),
+        ({"normalize": ((0, 0, 0), (1, 0, 1))}, ValueError, "positive stds"),
+        ({"normalize": "clip", "dtype": torch.uint8}, ValueError, "dtype must be floating point"),
+        ({"dtype": torch.int32}, ValueError, "dtype must be one of .* got torch.int32"),
+        ({"dtype": "half"}, TypeError, "dtype must be a torch.dtype, got str"),
+        ({"backend": "cuda"}, ValueError, "backend must be one of auto, torch"),
+        ({"out": torch.zeros(2, 3, 8, 9, dtype=torch.uint8)}, ValueError, r"out must have shape"),
+        ({"out": torch.zeros(2, 3, 8, 10)}, ValueError, "out must be torch.uint8 on cpu, got"),
+        ({"out": np.zeros(3)}, TypeError, "out must be a tensor"),
+        (
+            {"out": torch.zeros(2, 3, 10, 8, dtype=torch.uint8).mT},
+            ValueError,
+            "out must be contiguous",
+        ),
+        (
+            {"options": RenderOptions(tint_color=torch.zeros(3, 3)), "mode": "mask"},
+            ValueError,
+            r"tint_color must have one row per candidate: expected \[2, 3\], got \[3, 3\]",
+        ),
+    ],
+)
+def test_call(change, error, message):
+    arguments = {"images": IMAGE, "masks": MASKS} | change
+    with pytest.raises(error, match=message):
+        render_batch(arguments.pop("images"), arguments.pop("masks"), **arguments)
+
+
+def test_native_size_needs_equal_images():
+    with pytest.raises(ValueError, match="size=None needs images of equal size"):
+        render_batch([IMAGE, IMAGE[:, :5]], [MASKS, MASKS[:, :5]])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"sigma": -1}, ValueError, "sigma must be finite and >= 0, got -1"),
+        ({"sigma": float("inf")}, ValueError, "sigma must be finite"),
+        ({"sigma": float("nan")}, ValueError, "sigma must be finite"),
+        ({"sigma": "big"}, TypeError, "sigma must be a number, got str"),
+        ({"blur": "box"}, ValueError, "blur must be one of gaussian, pil, got 'box'"),
+        ({"luma": "rec709"}, ValueError, "luma must be one of bt601, bgr"),
+        ({"fit": "stretch"}, ValueError, "fit must be one of squash, center_crop, pad, object"),
+        ({"alpha": 1.5}, ValueError, "alpha must be between 0 and 1, got 1.5"),
+        ({"alpha": True}, TypeError, "alpha must be a number, got bool"),
+        ({"line_width": 0}, ValueError, "line_width must be >= 1, got 0"),
+        ({"line_width": 1.5}, TypeError, "line_width must be an int, got float"),
+        ({"seed": -1}, ValueError, "seed must be >= 0"),
+        ({"line_color": "pink"}, ValueError, "line_color must be one of red, .*random.*'pink'"),
+        ({"tint_color": (1, 2)}, ValueError, "tint_color as a triple must be three ints"),
+        ({"tint_color": (1, 2, 256)}, ValueError, "levels between 0 and 255"),
+        ({"tint_color": torch.zeros(3)}, ValueError, r"must be \[N, 3\], got \[3\]"),
+        ({"tint_color": torch.zeros(1, 3).bool()}, TypeError, "must hold RGB levels"),
+        ({"tint_color": 7}, TypeError, "tint_color must be a name, an RGB triple"),
+    ],
+)
+def test_options(change, error, message):
+    with pytest.raises(error, match=message):
+        RenderOptions(**change)
+
+
+def test_official_options():
+    official = RenderOptions.official()
+    assert (official.blur, official.luma, official.sigma) == ("pil", "bgr", 100.0)
+    assert RenderOptions.official(sigma=3.0).sigma == 3.0
