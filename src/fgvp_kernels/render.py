@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from fgvp_kernels.backends import select_backend
@@ -108,7 +110,7 @@ def render_batch(
     renderer = select_backend(backend, target)
     shape = batch.shape if many_modes else batch.shape[1:]
     if out is None:
-        out = torch.empty(shape, dtype=dtype, device=target)
+        out = _allocate(shape, dtype, target)
     else:
         _check_out(out, shape, dtype, target)
     renderer(batch, out if many_modes else out[None])
@@ -141,6 +143,15 @@ def _candidates(
         candidates.append(Candidates(picture, stack, given, first))
         first += stack.count
     return tuple(candidates)
+
+
+def _allocate(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    if device.type != "cpu" or 0 in shape:
+        return torch.empty(shape, dtype=dtype, device=device)
+    # NumPy asks the system for huge pages. Touching ordinary ones for the first time takes longer
+    # than writing the pictures.
+    memory = np.empty(math.prod(shape) * dtype.itemsize, np.uint8)
+    return torch.from_numpy(memory).view(dtype).reshape(shape)
 
 
 def _check_order(order: object) -> Order:

@@ -1,0 +1,84 @@
+"""Timing and reporting shared by the benchmarks.
+
+Contract: a result is checked before it is timed; every contender runs in the same process, taking
+turns, so that a machine that changes its speed changes it for all; the median is quoted with the
+quartiles; the record says on what it was measured.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of one call: median and quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> Timing:
+        low, median, high = statistics.quantiles(seconds, n=4)
+        return cls(1e3 * median, 1e3 * low, 1e3 * high)
+
+
+def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
+    """Time every contender once a round, after one warm-up round."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for round_ in range(rounds + 1):
+        for name, call in contenders.items():
+            start = time.perf_counter()
+            call()
+            if round_ > 0:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: Timing.of(spent) for name, spent in seconds.items()}
+
+
+def environment() -> dict[str, Any]:
+    """What a figure depends on: machine, versions, commit."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
+    packages = ("torch", "triton", "numpy", "pillow", "kornia", "torchvision", "fgvp-kernels")
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit.stdout.strip() or None,
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in packages},
+        "cpu": _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a result; timings become plain numbers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(record, indent=2, default=lambda value: asdict(value))
+    path.write_text(text + "\n", encoding="utf-8")
