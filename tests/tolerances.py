@@ -28,3 +28,9 @@ GOLDEN_LINE_IOU = 0.93  # seen 0.942
 GOLDEN_LINE_MEAN = 0.8  # seen 0.34
 # A line is where a pixel differs from the unmarked picture by more than this.
 GOLDEN_LINE_LEVELS = 40
+
+# The Triton backend against the torch backend on the same resized image, levels; and where each
+# resizes the image itself, which rounds some values to neighbouring levels.
+TRITON_MAX = 0.05  # seen 0.01
+TRITON_RESIZED_MAX = 1.05  # seen 1.0
+TRITON_RESIZED_SHARE = 0.1  # seen 0.06

@@ -63,17 +63,20 @@ def replicate_matrix(kernel: torch.Tensor, length: int) -> torch.Tensor:
     return torch.diff(up_to, dim=1, prepend=torch.zeros(length, 1, dtype=torch.float64))
 
 
-def resize_matrix(source: int, target: int) -> torch.Tensor:
-    """Antialiased bicubic resize of an axis as Pillow does it: float64 ``[target, source]``.
+def resize_matrix(source: int, target: int, kernel: str = "bicubic") -> torch.Tensor:
+    """Antialiased resize of an axis as Pillow does it: float64 ``[target, source]``.
 
-    The cubic filter (a = -0.5) is stretched by the scale when shrinking, cut at the border and
-    normalised.
+    The filter (``"bicubic"`` with a = -0.5, or ``"bilinear"``) is stretched by the scale when
+    shrinking, cut at the border and normalised.
     """
     scale = source / target
     stretch = max(scale, 1.0)
     centre = (torch.arange(target, dtype=torch.float64)[:, None] + 0.5) * scale  # [target, 1]
     pixel = torch.arange(source, dtype=torch.float64)[None, :] + 0.5  # [1, source]
     x = ((pixel - centre) / stretch).abs()  # [target, source]
+    if kernel == "bilinear":
+        weights = (1.0 - x).clamp(min=0.0)
+        return weights / weights.sum(1, keepdim=True)
     near = (1.5 * x - 2.5) * x * x + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
     weights = torch.where(x < 1.0, near, torch.where(x < 2.0, far, 0.0))

@@ -7,6 +7,8 @@ pixels, the right and bottom edges belong to the box, and an outline of width ``
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 
@@ -22,54 +24,88 @@ _ELLIPSE_MARGIN = (0.5, 0.5)
 _RING_MARGIN = (0.8, 0.4)
 
 
-def draw_region(
+@dataclass(frozen=True, eq=False)
+class Shapes:
+    """Regions that follow from boxes alone: one shape each, of which another may be cut out.
+
+    Attributes:
+        ellipse: The shapes are ellipses (centre x, y and radii), else boxes (x0, y0, x1, y1, ends
+            included). A radius that is not positive or an end before its start means no shape.
+        outer: float ``[n, 4]`` in pixels.
+        inner: float ``[n, 4]``, what is cut out of ``outer``; an ellipse is cut without its line.
+    """
+
+    ellipse: bool
+    outer: torch.Tensor
+    inner: torch.Tensor
+
+
+def region_shapes(
     spec: ModeSpec, boxes: torch.Tensor, some: torch.Tensor, canvas: Size, width: int, side: int
-) -> torch.Tensor:
-    """Bits of a region that follows from the boxes alone.
+) -> Shapes:
+    """Return the shapes of a mode whose region is a box, a circle or a point.
 
     Args:
-        spec: A mode whose region is a box, a circle or a point.
+        spec: The mode.
         boxes: float ``[n, 4]`` xyxy in pixels of the canvas.
         some: bool ``[n]``; False where there is nothing to mark.
         canvas: (h, w).
         width: Line width in pixels, for outlines.
         side: Side of the picture in pixels, for the keypoint's radius.
-
-    Returns:
-        bool ``[n, h, w]``.
     """
     outline = spec.effect is Effect.OUTLINE
     reach = width // 2
-    if spec.region is Region.POINT:
-        centre = (boxes[:, :2] + boxes[:, 2:]) / 2  # [n, 2], x and y
-        radius = torch.full_like(centre, int(KEYPOINT_RADIUS * side))  # [n, 2]
-        bits = _ellipse_band(centre.trunc(), radius, canvas, reach, _RING_MARGIN)
-    elif spec.region is Region.CIRCLE:
-        centre, radii = inscribed_ellipse(boxes, canvas)
-        bits = (
-            _ellipse_band(centre, radii, canvas, reach, _ELLIPSE_MARGIN)
-            if outline
-            else _ellipse(centre, radii, canvas)
-        )
-    else:
+    nothing = boxes.new_tensor([0.0, 0.0, -1.0, -1.0])
+    if spec.region is Region.BOX:
         corners = clamp_boxes(boxes, canvas).trunc()  # [n, 4]
-        bits = _rectangle(corners, canvas, reach if outline else 0)
-        if outline:
-            bits = bits & ~_rectangle(corners, canvas, -reach - 1)
-    return bits & some[:, None, None]
+        outwards = boxes.new_tensor([-1.0, -1.0, 1.0, 1.0])
+        outer = corners + (reach * outwards if outline else 0.0)
+        inner = corners - (reach + 1) * outwards if outline else nothing.expand_as(corners)
+        return Shapes(False, torch.where(some[:, None], outer, nothing), inner)
+    if spec.region is Region.POINT:
+        centre = ((boxes[:, :2] + boxes[:, 2:]) / 2).trunc()  # [n, 2], x and y
+        radii = torch.full_like(centre, int(KEYPOINT_RADIUS * side))  # [n, 2]
+        margin = _RING_MARGIN
+    else:
+        corners = clamp_boxes(boxes, canvas)  # [n, 4]
+        radii = (corners[:, 2:] - corners[:, :2]) / 2  # [n, 2]
+        centre, radii = (corners[:, :2] + radii).trunc(), radii.trunc()
+        margin = _ELLIPSE_MARGIN
+    if not outline:
+        # Half a pixel more, so that a radius of 0 leaves a line one pixel wide.
+        outer = torch.cat([centre, radii + 0.5], 1)  # [n, 4]
+        return Shapes(True, torch.where(some[:, None], outer, nothing), nothing.expand_as(outer))
+    outer = torch.cat([centre, radii + reach + margin[1]], 1)
+    inner = torch.cat([centre, radii - reach - margin[0]], 1)
+    return Shapes(True, torch.where(some[:, None], outer, nothing), inner)
+
+
+def draw_shapes(shapes: Shapes, canvas: Size) -> torch.Tensor:
+    """Bits of ``shapes`` on the canvas: bool ``[n, h, w]``."""
+    outer, inner = shapes.outer, shapes.inner
+    y = torch.arange(canvas[0], device=outer.device, dtype=outer.dtype)[None, :, None]
+    x = torch.arange(canvas[1], device=outer.device, dtype=outer.dtype)[None, None, :]
+    if shapes.ellipse:
+        return (_distance(x, y, outer) <= 1) & ~(_distance(x, y, inner) < 1)
+    return _in_boxes(x, y, outer) & ~_in_boxes(x, y, inner)
+
+
+def _distance(x: torch.Tensor, y: torch.Tensor, ellipses: torch.Tensor) -> torch.Tensor:
+    """Squared distance from the centre in units of the radius; infinite for no ellipse."""
+    centre_x, centre_y, a, b = (ellipses[:, i, None, None] for i in range(4))  # [n, 1, 1]
+    distance = ((x - centre_x) / a) ** 2 + ((y - centre_y) / b) ** 2  # [n, h, w]
+    return torch.where((a > 0) & (b > 0), distance, torch.inf)
+
+
+def _in_boxes(x: torch.Tensor, y: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    x0, y0, x1, y1 = (boxes[:, i, None, None] for i in range(4))  # [n, 1, 1]
+    return (y >= y0) & (y <= y1) & (x >= x0) & (x <= x1)
 
 
 def clamp_boxes(boxes: torch.Tensor, canvas: Size) -> torch.Tensor:
     """Boxes ``[n, 4]`` with corners moved onto the pixels of the canvas."""
     limit = boxes.new_tensor([canvas[1] - 1, canvas[0] - 1] * 2)  # [4]
     return torch.minimum(boxes.clamp(min=0), limit)
-
-
-def inscribed_ellipse(boxes: torch.Tensor, canvas: Size) -> tuple[torch.Tensor, torch.Tensor]:
-    """Whole-pixel centre and radii (both ``[n, 2]``, x and y) of the ellipses inside ``boxes``."""
-    corners = clamp_boxes(boxes, canvas)  # [n, 4]
-    radii = (corners[:, 2:] - corners[:, :2]) / 2  # [n, 2]
-    return (corners[:, :2] + radii).trunc(), radii.trunc()
 
 
 def outline_of(masks: torch.Tensor, width: int) -> torch.Tensor:
@@ -103,51 +139,6 @@ def outline_of(masks: torch.Tensor, width: int) -> torch.Tensor:
             )
         line = widened
     return line
-
-
-def _grid(canvas: Size, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixel coordinates ``[1, h, 1]`` and ``[1, 1, w]``."""
-    y = torch.arange(canvas[0], device=like.device, dtype=like.dtype)
-    x = torch.arange(canvas[1], device=like.device, dtype=like.dtype)
-    return y[None, :, None], x[None, None, :]
-
-
-def _rectangle(corners: torch.Tensor, canvas: Size, grow: int) -> torch.Tensor:
-    """Filled boxes with whole-pixel ``corners [n, 4]``, all edges included: ``[n, h, w]``."""
-    y, x = _grid(canvas, corners)
-    x0, y0, x1, y1 = (corners[:, i, None, None] for i in range(4))  # [n, 1, 1] each
-    rows = (y >= y0 - grow) & (y <= y1 + grow)  # [n, h, 1]
-    return rows & (x >= x0 - grow) & (x <= x1 + grow)
-
-
-def _offsets(centre: torch.Tensor, canvas: Size) -> tuple[torch.Tensor, torch.Tensor]:
-    y, x = _grid(canvas, centre)
-    return y - centre[:, 1, None, None], x - centre[:, 0, None, None]  # [n, h, 1], [n, 1, w]
-
-
-def _ellipse(centre: torch.Tensor, radii: torch.Tensor, canvas: Size) -> torch.Tensor:
-    """Filled ellipses; a radius of 0 leaves a line one pixel wide: ``[n, h, w]``."""
-    dy, dx = _offsets(centre, canvas)
-    a, b = radii[:, 0, None, None] + 0.5, radii[:, 1, None, None] + 0.5  # [n, 1, 1]
-    return (dx / a) ** 2 + (dy / b) ** 2 <= 1
-
-
-def _ellipse_band(
-    centre: torch.Tensor,
-    radii: torch.Tensor,
-    canvas: Size,
-    reach: int,
-    margin: tuple[float, float],
-) -> torch.Tensor:
-    """Pixels near an ellipse's line, ``reach`` and ``margin`` to either side: ``[n, h, w]``."""
-    dy, dx = _offsets(centre, canvas)
-    a, b = radii[:, 0, None, None], radii[:, 1, None, None]  # [n, 1, 1]
-    outer = reach + margin[1]
-    within = (dx / (a + outer)) ** 2 + (dy / (b + outer)) ** 2 <= 1  # [n, h, w]
-    inner_a, inner_b = a - reach - margin[0], b - reach - margin[0]
-    hollow = (inner_a > 0) & (inner_b > 0)
-    inside = (dx / inner_a.clamp(min=1e-6)) ** 2 + (dy / inner_b.clamp(min=1e-6)) ** 2 < 1
-    return within & ~(inside & hollow)
 
 
 def crop_windows(boxes: torch.Tensor, image: Size, order: Order) -> torch.Tensor:

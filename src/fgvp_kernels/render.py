@@ -107,7 +107,7 @@ def render_batch(
         line_color=resolve_color("line_color", options.line_color, count, options.seed),
         tint_color=resolve_color("tint_color", options.tint_color, count, options.seed),
     )
-    renderer = select_backend(backend, target)
+    renderer = select_backend(backend, batch)
     shape = batch.shape if many_modes else batch.shape[1:]
     if out is None:
         out = _allocate(shape, dtype, target)

@@ -71,7 +71,7 @@ MASKS = torch.zeros(2, 8, 10, dtype=torch.bool)
         ({"normalize": "clip", "dtype": torch.uint8}, ValueError, "dtype must be floating point"),
         ({"dtype": torch.int32}, ValueError, "dtype must be one of .* got torch.int32"),
         ({"dtype": "half"}, TypeError, "dtype must be a torch.dtype, got str"),
-        ({"backend": "cuda"}, ValueError, "backend must be one of auto, torch"),
+        ({"backend": "cuda"}, ValueError, "backend must be one of auto, torch, triton; got 'cuda'"),
         ({"out": torch.zeros(2, 3, 8, 9, dtype=torch.uint8)}, ValueError, r"out must have shape"),
         ({"out": torch.zeros(2, 3, 8, 10)}, ValueError, "out must be torch.uint8 on cpu, got"),
         ({"out": np.zeros(3)}, TypeError, "out must be a tensor"),

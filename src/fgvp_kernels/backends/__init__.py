@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Callable
 
 import torch
@@ -10,22 +12,54 @@ from fgvp_kernels.batch import RenderBatch
 
 Renderer = Callable[[RenderBatch, torch.Tensor], None]
 
-BACKENDS = ("torch",)
+BACKENDS = ("torch", "triton")
 
 
 def available_backends() -> tuple[str, ...]:
-    """Names of the backends that can run on this machine, the preferred one first."""
-    return BACKENDS
+    """Names of the backends that can run on this machine."""
+    reason = _why_no_triton(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return ("torch",) if reason else BACKENDS
 
 
-def select_backend(name: str, device: torch.device) -> Renderer:
-    """Return the renderer called ``name``, or for ``"auto"`` the best one for ``device``.
+def select_backend(name: str, batch: RenderBatch) -> Renderer:
+    """Return the renderer called ``name``, or for ``"auto"`` the fastest that can draw ``batch``.
 
     Raises:
         ValueError: No backend has that name.
+        RuntimeError: The backend asked for cannot run here, or cannot draw this; it says why.
     """
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"backend must be one of auto, {', '.join(BACKENDS)}; got {name!r}")
+    if name != "torch":
+        device = batch.images[0].image.device
+        reason = _why_no_triton(device)
+        if name == "auto" and device.type == "cpu":
+            reason = "the interpreter is for tests"
+        if reason is None:
+            from fgvp_kernels.backends import triton_backend
+
+            reason = triton_backend.unsupported(batch)
+            if reason is None:
+                return triton_backend.render
+            reason = f"it does not draw this: {reason}"
+        if name == "triton":
+            raise RuntimeError(f"backend 'triton' is not available: {reason}")
     from fgvp_kernels.backends import torch_backend
 
     return torch_backend.render
+
+
+def _why_no_triton(device: torch.device) -> str | None:
+    """Return why the Triton backend cannot run on ``device``, or None if it can."""
+    try:
+        if importlib.util.find_spec("triton") is None:
+            return "triton is not installed"
+    except ValueError:  # a module that was set to None
+        return "triton is not installed"
+    if device.type == "cuda":
+        return None
+    if device.type != "cpu":
+        return f"it runs on CUDA and ROCm devices, not on {device.type}"
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        return "the images are on the CPU (set TRITON_INTERPRET=1 to run its interpreter)"
+    return None

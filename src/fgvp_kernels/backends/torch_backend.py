@@ -25,7 +25,7 @@ from fgvp_kernels.batch import Candidates, RenderBatch, Settings, color_rows
 from fgvp_kernels.frames import Order, Size, make_frame
 from fgvp_kernels.mask_stacks import Coverage, DenseMasks
 from fgvp_kernels.modes import Effect, ModeSpec, Region
-from fgvp_kernels.regions import crop_windows, draw_region, outline_of
+from fgvp_kernels.regions import crop_windows, draw_shapes, outline_of, region_shapes
 
 # Working memory of one chunk of candidates.
 _CHUNK_BYTES = 256 << 20
@@ -155,7 +155,8 @@ class _ImageDrawing:
         boxes = self._boxes(rows, canvas)
         some = self.image.has_box[rows]
         side = min(self.frame.output)
-        return Coverage.of(draw_region(spec, boxes, some, canvas, options.line_width, side))
+        shapes = region_shapes(spec, boxes, some, canvas, options.line_width, side)
+        return Coverage.of(draw_shapes(shapes, canvas))
 
     def _boxes(self, rows: slice, frame: Size) -> torch.Tensor:
         """Boxes ``[n, 4]`` of the candidates, xyxy in pixels of ``frame``."""

@@ -1,0 +1,159 @@
+"""Triton kernels that write the pictures: select for binary masks, blend for soft ones.
+
+A task is up to 32 candidates of one image: a program holds a stretch of that image's planes in
+registers and writes it once for each candidate, so its loop stores and does little else.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from fgvp_kernels.backends.triton_planes import canvas_offsets
+
+# Columns of a task: image, first output row, word row (or first mask), first bit, count.
+TASK_COLUMNS = tl.constexpr(5)
+
+
+@triton.jit
+def select_kernel(
+    planes_ptr,  # [B, 2 · TAPS, 3, h·w]
+    words_ptr,  # int32 [G, CH·CW], bit j is candidate j of the group
+    taps_ptr,  # int32 [B, 4, L], see canvas_offsets
+    tasks_ptr,  # int32 [T, 5]
+    out_ptr,  # [ΣN, 3, h·w]
+    area,
+    width,
+    length,
+    pitch,
+    stride_words,
+    TAPS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """``out[n] = bit n ? inside : outside``, the bits at one or two taps of every pixel."""
+    task = tasks_ptr + tl.program_id(1) * TASK_COLUMNS
+    image = tl.load(task).to(tl.int64)
+    row = tl.load(task + 1).to(tl.int64)
+    group = tl.load(task + 2).to(tl.int64)
+    bit, count = tl.load(task + 3), tl.load(task + 4)
+    p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = p < area
+    taps = taps_ptr + image * 4 * length
+    words = words_ptr + group * stride_words
+    planes = planes_ptr + image * (2 * TAPS * 3 * area) + p
+    at_0 = canvas_offsets(taps, p, mask, width, length, pitch, 0)
+    word_0 = tl.load(words + at_0, mask=mask & (at_0 >= 0), other=0) >> bit
+    out = out_ptr + row * 3 * area + p
+    outside_r = tl.load(planes, mask=mask)
+    outside_g = tl.load(planes + area, mask=mask)
+    outside_b = tl.load(planes + 2 * area, mask=mask)
+    inside_r = tl.load(planes + 3 * area, mask=mask)
+    inside_g = tl.load(planes + 4 * area, mask=mask)
+    inside_b = tl.load(planes + 5 * area, mask=mask)
+    if TAPS == 1:
+        for _ in range(count):
+            is_in = (word_0 & 1) != 0
+            tl.store(out, tl.where(is_in, inside_r, outside_r), mask=mask)
+            tl.store(out + area, tl.where(is_in, inside_g, outside_g), mask=mask)
+            tl.store(out + 2 * area, tl.where(is_in, inside_b, outside_b), mask=mask)
+            word_0 = word_0 >> 1
+            out += 3 * area
+    else:
+        at_1 = canvas_offsets(taps, p, mask, width, length, pitch, 1)
+        word_1 = tl.load(words + at_1, mask=mask & (at_1 >= 0), other=0) >> bit
+        first_r = tl.load(planes + 6 * area, mask=mask)
+        first_g = tl.load(planes + 7 * area, mask=mask)
+        first_b = tl.load(planes + 8 * area, mask=mask)
+        second_r = tl.load(planes + 9 * area, mask=mask)
+        second_g = tl.load(planes + 10 * area, mask=mask)
+        second_b = tl.load(planes + 11 * area, mask=mask)
+        for _ in range(count):
+            in_0, in_1 = (word_0 & 1) != 0, (word_1 & 1) != 0
+            red = _of_four(in_0, in_1, inside_r, outside_r, first_r, second_r)
+            green = _of_four(in_0, in_1, inside_g, outside_g, first_g, second_g)
+            blue = _of_four(in_0, in_1, inside_b, outside_b, first_b, second_b)
+            tl.store(out, red, mask=mask)
+            tl.store(out + area, green, mask=mask)
+            tl.store(out + 2 * area, blue, mask=mask)
+            word_0 = word_0 >> 1
+            word_1 = word_1 >> 1
+            out += 3 * area
+
+
+@triton.jit
+def _of_four(in_0, in_1, inside, outside, first, second):
+    return tl.where(in_0, tl.where(in_1, inside, first), tl.where(in_1, second, outside))
+
+
+@triton.jit
+def blend_kernel(
+    planes_ptr,  # fp32 [B, 1 + TAPS, 3, h·w]
+    masks_ptr,  # int64 [B] addresses of soft masks [N, H, W]
+    mask_taps_ptr,  # int32 [B, 4, M], first and second mask row of a canvas row, then of a column
+    weights_ptr,  # fp32 [B, 2, M], weight of the second row, of the second column
+    sizes_ptr,  # int32 [B, 4], canvas height and width, H and W
+    taps_ptr,  # int32 [B, 4, L], see canvas_offsets
+    tasks_ptr,  # int32 [T, 5]
+    out_ptr,  # [ΣN, 3, h·w]
+    area,
+    width,
+    length,
+    pitch,
+    mask_length,
+    MASK_DTYPE: tl.constexpr,
+    TAPS: tl.constexpr,
+    ROUND: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """``out[n] = outside + Σ_taps a_n · added``, ``a`` the bilinearly resized mask."""
+    task = tasks_ptr + tl.program_id(1) * TASK_COLUMNS
+    image = tl.load(task).to(tl.int64)
+    row = tl.load(task + 1).to(tl.int64)
+    first_mask, count = tl.load(task + 2).to(tl.int64), tl.load(task + 4)
+    mask_height, mask_width = tl.load(sizes_ptr + image * 4 + 2), tl.load(sizes_ptr + image * 4 + 3)
+    p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    mask = p < area
+    taps = taps_ptr + image * 4 * length
+    mask_taps = mask_taps_ptr + image * 4 * mask_length
+    weights = weights_ptr + image * 2 * mask_length
+    planes = planes_ptr + image * ((1 + TAPS) * 3 * area) + p
+    out = out_ptr + row * 3 * area + p
+    masks = tl.load(masks_ptr + image).to(tl.pointer_type(MASK_DTYPE))
+    masks += first_mask * mask_height * mask_width
+    at_0 = canvas_offsets(taps, p, mask, width, length, pitch, 0)
+    at_1 = canvas_offsets(taps, p, mask, width, length, pitch, 1)
+    shown = mask & (at_0 >= 0)
+    for _ in range(count):
+        a_0 = _bilinear(masks, mask_taps, weights, at_0, pitch, mask_length, mask_width, shown)
+        a_1 = a_0
+        if TAPS == 2:
+            a_1 = _bilinear(masks, mask_taps, weights, at_1, pitch, mask_length, mask_width, shown)
+        for channel in tl.static_range(3):
+            plane = planes + channel * area
+            value = tl.load(plane, mask=mask, other=0.0)
+            value += a_0 * tl.load(plane + 3 * area, mask=mask, other=0.0)
+            if TAPS == 2:
+                value += a_1 * tl.load(plane + 6 * area, mask=mask, other=0.0)
+            if ROUND:
+                value = tl.minimum(tl.maximum(tl.floor(value + 0.5), 0.0), 255.0)
+            tl.store(out + channel * area, value.to(out_ptr.dtype.element_ty), mask=mask)
+        masks += mask_height * mask_width
+        out += 3 * area
+
+
+@triton.jit
+def _bilinear(masks, taps, weights, at, pitch, length, width, mask):
+    """Bilinear value of a mask at canvas offsets ``at``."""
+    y, x = at // pitch, at % pitch
+    y_0 = tl.load(taps + y, mask=mask, other=0)
+    y_1 = tl.load(taps + length + y, mask=mask, other=0)
+    x_0 = tl.load(taps + 2 * length + x, mask=mask, other=0)
+    x_1 = tl.load(taps + 3 * length + x, mask=mask, other=0)
+    f_y = tl.load(weights + y, mask=mask, other=0.0)
+    f_x = tl.load(weights + length + x, mask=mask, other=0.0)
+    a = tl.load(masks + y_0 * width + x_0, mask=mask, other=0.0).to(tl.float32)
+    b = tl.load(masks + y_0 * width + x_1, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(masks + y_1 * width + x_0, mask=mask, other=0.0).to(tl.float32)
+    d = tl.load(masks + y_1 * width + x_1, mask=mask, other=0.0).to(tl.float32)
+    top, bottom = a + f_x * (b - a), c + f_x * (d - c)
+    return top + f_y * (bottom - top)
