@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
-from timing import environment, take_turns, write_json
 
 from fgvp_kernels import RenderOptions, render_batch
 from fgvp_kernels.batch import CLIP_MEAN, CLIP_STD
+from timing import environment, take_turns, write_json
 
 HEIGHT, WIDTH = 400, 600
 

@@ -15,6 +15,7 @@ from fgvp_kernels.colors import resolve_color
 from fgvp_kernels.frames import Order, Size
 from fgvp_kernels.inputs import split_images, split_per_image, to_boxes, to_image, to_masks
 from fgvp_kernels.modes import Mode
+from fgvp_kernels.ops import traced_render
 from fgvp_kernels.options import RenderOptions
 
 _DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -87,13 +88,21 @@ def render_batch(
         raise ValueError("mode must name at least one mode, got an empty sequence")
     if not isinstance(options, RenderOptions):
         raise TypeError(f"options must be RenderOptions, got {type(options).__name__}")
-    candidates = _candidates(images, masks, boxes, None if device is None else torch.device(device))
+    place = None if device is None else torch.device(device)
+    if torch.compiler.is_compiling():
+        pictures = _render_traced(
+            images, masks, boxes, modes, size, _check_order(order), options, normalize, dtype,
+            place, backend,
+        )  # fmt: skip
+        pictures = pictures if many_modes else pictures[0]
+        return pictures if out is None else out.copy_(pictures)
+    candidates = _candidates(images, masks, boxes, place)
     target = candidates[0].image.device
     dtype = _output_dtype(dtype, normalize, target)
     scale, shift = normalization(_check_normalize(normalize, dtype), dtype)
     settings = Settings(
         specs=tuple(mode.spec for mode in modes),
-        size=_check_size(size, candidates),
+        size=_check_size(size, [image.size for image in candidates]),
         order=_check_order(order),
         options=options,
         scale=scale,
@@ -115,6 +124,37 @@ def render_batch(
         _check_out(out, shape, dtype, target)
     renderer(batch, out if many_modes else out[None])
     return out
+
+
+def _render_traced(
+    images: Any,
+    masks: Any,
+    boxes: Any,
+    modes: Sequence[Mode],
+    size: int | tuple[int, int] | None,
+    order: Order,
+    options: RenderOptions,
+    normalize: Any,
+    dtype: torch.dtype | None,
+    device: torch.device | None,
+    backend: str,
+) -> torch.Tensor:
+    """The call as one operator, ``[K, ΣN, 3, h, w]``, for code that is being compiled."""
+    parts, batched = split_images(images)
+    mask_parts = split_per_image(masks, len(parts), batched, "masks")
+    box_parts = None if boxes is None else split_per_image(boxes, len(parts), batched, "boxes")
+    for name, values in (("images", parts), ("masks", mask_parts), ("boxes", box_parts or [])):
+        if not all(isinstance(value, torch.Tensor) for value in values):
+            raise TypeError(f"{name} must be tensors within torch.compile")
+    if device is not None:
+        parts = [part.to(device) for part in parts]
+    dtype = _output_dtype(dtype, normalize, parts[0].device)
+    affine = normalization(_check_normalize(normalize, dtype), dtype)
+    image_sizes = [(part.shape[1], part.shape[2]) for part in parts]
+    pictures = _check_size(size, image_sizes) or image_sizes[0]
+    return traced_render(
+        parts, mask_parts, box_parts, modes, pictures, order, options, affine, dtype, backend
+    )
 
 
 def _candidates(
@@ -162,12 +202,11 @@ def _check_order(order: object) -> Order:
         raise ValueError(f"order must be one of {choices}, got {order!r}") from None
 
 
-def _check_size(size: object, candidates: Sequence[Candidates]) -> Size | None:
+def _check_size(size: object, image_sizes: Sequence[Size]) -> Size | None:
     if size is None:
-        sizes = {image.size for image in candidates}
-        if len(sizes) > 1:
+        if any(other != image_sizes[0] for other in image_sizes):
             raise ValueError(
-                f"size=None needs images of equal size, got {sorted(sizes)}; give a size"
+                f"size=None needs images of equal size, got {sorted(set(image_sizes))}; give a size"
             )
         return None
     sides = size if isinstance(size, (tuple, list)) else (size, size)

@@ -16,6 +16,7 @@ from fgvp_kernels.backends.torch_compose import (
     FinishedPlanes,
     SquashTaps,
     blend,
+    finish,
     finish_planes,
     select,
     select_in_boxes,
@@ -121,6 +122,11 @@ class _ImageDrawing:
             coverage: dict[tuple[Region, bool], Coverage] = {}
             for k in modes:
                 spec = self.settings.specs[k]
+                if spec.region is Region.NOTHING and not self.is_bicubic:
+                    for part, origin in self._windows(rows):
+                        target = pictures[k, part, :, :height, :width]
+                        self._copy_canvas(spec, part, origin, target)
+                    continue
                 key = (spec.region, spec.effect is Effect.OUTLINE)
                 if key not in coverage:
                     coverage[key] = self._coverage(spec, rows)
@@ -128,6 +134,11 @@ class _ImageDrawing:
                     shown = coverage[key].of_rows(part.start - start, part.stop - start)
                     target = pictures[k, part, :, :height, :width]
                     self._compose(spec, part, shown, origin, target)
+
+    @property
+    def is_bicubic(self) -> bool:
+        """The canvas is resampled to the output by :class:`BicubicWindow`."""
+        return self.resamples and self.taps is None
 
     def _bytes_per_candidate(self) -> int:
         image, canvas, output = (
@@ -174,6 +185,23 @@ class _ImageDrawing:
         for i, (x, y) in enumerate(centres, start=rows.start):
             yield slice(i, i + 1), self.frame.window_origin((y, x))
 
+    def _copy_canvas(
+        self, spec: ModeSpec, rows: slice, origin: tuple[int, int], target: torch.Tensor
+    ) -> None:
+        """Draw a mode that changes nothing into ``target [n, 3, y, x]``: no mask is looked at."""
+        colors = self.colors.of(rows)
+        _, levels = self.canvas.planes(spec, colors.line, colors.tint)  # [1, 3, H, W]
+        if self.taps is None:
+            y, x = (
+                slice(start, start + length)
+                for start, length in zip(origin, self.frame.visible, strict=True)
+            )
+            levels = levels[..., y, x]
+        else:
+            first, second = self.taps.split(levels)
+            levels = torch.lerp(first, second, self.taps.fraction)
+        target.copy_(finish(levels, self.settings).expand_as(target))
+
     def _compose(
         self,
         spec: ModeSpec,
@@ -187,7 +215,7 @@ class _ImageDrawing:
         y, x = slice(origin[0], origin[0] + height), slice(origin[1], origin[1] + width)
         colors = self.colors.of(rows)
         inside, outside = self.canvas.planes(spec, colors.line, colors.tint)
-        if self.resamples and self.taps is None:
+        if self.is_bicubic:
             window = BicubicWindow.of(self.frame, y, x, outside)
             window.draw(inside, outside, coverage, self.settings, target)
             return
@@ -203,7 +231,8 @@ class _ImageDrawing:
             planes = finish_planes(inside, outside, self.taps, self.settings)
             if self.colors.shared and self.settings.options.fit != "object_crop":
                 self.finished[key] = planes
-        if coverage.boxes is not None and not planes.inside.requires_grad:
+        tracked = planes.inside.requires_grad or planes.outside.requires_grad
+        if coverage.boxes is not None and not tracked:
             select_in_boxes(planes, coverage, self.taps, target)
         else:
             target.copy_(select(planes, coverage.values, self.taps))

@@ -15,7 +15,9 @@ import triton
 from fgvp_kernels.backends import triton_planes, triton_select
 from fgvp_kernels.backends.torch_drawing import BT601
 from fgvp_kernels.backends.triton_geometry import (
-    BLOCK,
+    BLOCK_K,
+    BLOCK_M,
+    BLOCK_N,
     Products,
     make_blur,
     make_geometry,
@@ -29,7 +31,8 @@ from fgvp_kernels.modes import Effect, ModeSpec, Region
 
 # Images whose planes are made before any of their pictures is written: what the L2 cache holds.
 _IMAGES_AT_ONCE = 32
-_PIXELS = 1024  # of a program of the planes, select and blend kernels
+PIXELS = 1024  # of a program of the select kernel: 16 bytes of fp16 a thread
+PLANE_PIXELS = BLEND_PIXELS = 512  # of kernels that would spill with more
 _GROUP = 32  # candidates in a word
 
 _EFFECTS = {
@@ -194,7 +197,7 @@ class _Drawing:
         triton_planes.multiply_columns_kernel[(products.tiles, 3, len(self.images))](
             x, products.matrices, products.bands, products.table, y, *strides, *y.stride()[:3],
             factor, ADDRESSES=dtype is not None, X_DTYPE=_triton_dtype(dtype or x.dtype),
-            X_EXACT=exact, ROUND=rounded, BLOCK_M=BLOCK, BLOCK_N=BLOCK, BLOCK_K=32,
+            X_EXACT=exact, ROUND=rounded, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
         )  # fmt: skip
 
     def _multiply_rows(
@@ -203,8 +206,8 @@ class _Drawing:
         """``y = A · x``."""
         triton_planes.multiply_rows_kernel[(products.tiles, 3, len(self.images))](
             x, products.matrices, products.bands, products.table, y, *x.stride()[:3],
-            *y.stride()[:3], X_EXACT=exact, ROUND=rounded, BLOCK_M=BLOCK, BLOCK_N=BLOCK,
-            BLOCK_K=32,
+            *y.stride()[:3], X_EXACT=exact, ROUND=rounded, BLOCK_M=BLOCK_M,
+            BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
         )  # fmt: skip
 
     def _planes(self, spec: ModeSpec, blurred: torch.Tensor | None, soft: bool) -> torch.Tensor:
@@ -220,13 +223,13 @@ class _Drawing:
         color = line if spec.effect is Effect.OUTLINE else tint
         constants = torch.tensor([settings.scale, settings.shift, color.tolist()])
         red, green, blue = BT601 if options.luma == "bt601" else BT601[::-1]
-        triton_planes.planes_kernel[(triton.cdiv(geometry.area, _PIXELS), len(self.images))](
+        triton_planes.planes_kernel[(triton.cdiv(geometry.area, PLANE_PIXELS), len(self.images))](
             self.canvas, self.canvas if blurred is None else blurred, geometry.taps,
             geometry.fractions, constants.to(self.device), planes, self.canvas.stride(0),
             self.canvas.stride(1), geometry.area, geometry.width, geometry.length,
             geometry.canvas[1], options.alpha, red, green, blue, EFFECT=_EFFECTS[spec.effect],
             OUTSIDE=spec.outside, TAPS=taps, SOFT=soft,
-            ROUND=settings.dtype == torch.uint8 and not soft, BLOCK=_PIXELS,
+            ROUND=settings.dtype == torch.uint8 and not soft, BLOCK=PLANE_PIXELS,
         )  # fmt: skip
         return planes
 
@@ -246,7 +249,7 @@ class _Drawing:
         if self.device.type != "cuda":
             return _GROUP
         wanted = 3 * torch.cuda.get_device_properties(self.device).multi_processor_count
-        tiles = triton.cdiv(self.geometry.area, _PIXELS)
+        tiles = 3 * triton.cdiv(self.geometry.area, PIXELS)
         for per_task in (32, 16, 8):
             if tiles * sum(-(-image.masks.count // per_task) for image in self.images) >= wanted:
                 return per_task
@@ -255,10 +258,10 @@ class _Drawing:
     def _select(self, planes: torch.Tensor, words: Words, out: torch.Tensor) -> None:
         geometry = self.geometry
         tasks = self._tasks(words.first_rows, self._per_task())
-        triton_select.select_kernel[(triton.cdiv(geometry.area, _PIXELS), tasks.count)](
+        triton_select.select_kernel[(triton.cdiv(geometry.area, PIXELS), tasks.count, 3)](
             planes, words.words, geometry.taps, tasks.table, out, geometry.area, geometry.width,
             geometry.length, geometry.canvas[1], words.words.stride(0), TAPS=geometry.tap_count,
-            BLOCK=_PIXELS,
+            BLOCK=PIXELS,
         )  # fmt: skip
 
     def _blend(self, planes: torch.Tensor, out: torch.Tensor) -> None:
@@ -270,12 +273,12 @@ class _Drawing:
         if len({mask.dtype for mask in masks}) > 1:
             masks = [mask.float() for mask in masks]
         tasks = self._tasks([], self._per_task())
-        triton_select.blend_kernel[(triton.cdiv(geometry.area, _PIXELS), tasks.count)](
+        triton_select.blend_kernel[(triton.cdiv(geometry.area, BLEND_PIXELS), tasks.count)](
             planes, _addresses(masks, self.device), mask_taps.taps, mask_taps.fractions,
             sizes.to(self.device), geometry.taps, tasks.table, out, geometry.area, geometry.width,
             geometry.length, geometry.canvas[1], mask_taps.length,
             MASK_DTYPE=_triton_dtype(masks[0].dtype), TAPS=geometry.tap_count,
-            ROUND=self.settings.dtype == torch.uint8, BLOCK=_PIXELS,
+            ROUND=self.settings.dtype == torch.uint8, BLOCK=BLEND_PIXELS,
         )  # fmt: skip
 
 

@@ -16,10 +16,8 @@ from fgvp_kernels.axis_operators import axis_blur, resize_matrix
 from fgvp_kernels.frames import Frame, Order, Taps, bilinear_taps
 from fgvp_kernels.options import Blur
 
-# Tile of the products; the bands of a matrix are counted for so many of its rows.
-BLOCK = 64
-
-Matrix = Callable[[int], tuple[object, torch.Tensor]]
+# Tile of the products: rows that stay, and rows of the matrix, for which its bands are counted.
+BLOCK_M, BLOCK_N, BLOCK_K = 32, 64, 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +26,7 @@ class Products:
 
     Attributes:
         matrices: fp32, one after another, each once.
-        bands: int32, (first, last) non-zero source of every ``BLOCK`` rows of each matrix.
+        bands: int32, (first, last) non-zero source of every ``BLOCK_N`` rows of each matrix.
         table: int32 ``[B, 6]``: M, K, N, offset of the matrix, of its bands, 0.
         tiles: The most output tiles that an image has.
         outputs: N of each image.
@@ -67,7 +65,7 @@ def make_products(
         size += matrix.numel()
         count += bands[-1].numel()
     table = [[m, *places[key], 0] for m, key in entries]
-    tiles = max(-(-m // BLOCK) * -(-places[key][1] // BLOCK) for m, key in entries)
+    tiles = max(-(-m // BLOCK_M) * -(-places[key][1] // BLOCK_N) for m, key in entries)
     return Products(
         torch.cat(matrices).to(device),
         torch.cat(bands).to(device, torch.int32),
@@ -78,9 +76,9 @@ def make_products(
 
 
 def _bands(matrix: torch.Tensor) -> torch.Tensor:
-    """(first, last) non-zero column of every ``BLOCK`` rows, flat."""
+    """(first, last) non-zero column of every ``BLOCK_N`` rows, flat."""
     edges: list[int] = []
-    for rows in torch.split(matrix != 0, BLOCK):
+    for rows in torch.split(matrix != 0, BLOCK_N):
         used = rows.any(0).nonzero()
         edges += [int(used[0]), int(used[-1]) + 1]
     return torch.tensor(edges)

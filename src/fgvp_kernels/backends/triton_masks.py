@@ -16,7 +16,7 @@ from fgvp_kernels.mask_stacks import DenseMasks, LogitMasks, PackedMaskStack, Rl
 from fgvp_kernels.modes import Effect, ModeSpec, Region
 from fgvp_kernels.regions import region_shapes
 
-_PIXELS = 256  # of a program
+PIXELS = 256  # of a program
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ def _part(
 
 
 def _grid(part: _Part, geometry: Geometry) -> tuple[int, int]:
-    return (triton.cdiv(geometry.canvas[0] * geometry.canvas[1], _PIXELS), len(part.rows))
+    return (triton.cdiv(geometry.canvas[0] * geometry.canvas[1], PIXELS), len(part.rows))
 
 
 def _sizes(part: _Part, geometry: Geometry, more: list[tuple[int, int]]) -> torch.Tensor:
@@ -151,7 +151,7 @@ def _pack_bytes(part: _Part, geometry: Geometry, words: Words) -> None:
     addresses = torch.tensor([mask.data_ptr() for mask in masks]).to(part.rows.device)
     triton_words.pack_dense_kernel[_grid(part, geometry)](
         addresses, taps, sizes, part.groups, part.rows, words.words, length, geometry.canvas[1],
-        words.words.stride(0), PACKED=packed, BLOCK=_PIXELS,
+        words.words.stride(0), PACKED=packed, BLOCK=PIXELS,
     )  # fmt: skip
 
 
@@ -174,7 +174,7 @@ def _pack_runs(part: _Part, geometry: Geometry, words: Words) -> None:
         torch.from_numpy(bases).to(device), taps,
         _sizes(part, geometry, [image.size for image in part.images]), part.groups, part.rows,
         words.words, length, geometry.canvas[1], words.words.stride(0),
-        max(lengths).bit_length(), BLOCK=_PIXELS,
+        max(lengths).bit_length(), BLOCK=PIXELS,
     )  # fmt: skip
 
 
@@ -217,7 +217,7 @@ def _pack_logits(part: _Part, geometry: Geometry, words: Words) -> None:
         addresses, taps, weights, table, part.groups, part.rows, words.words, length,
         geometry.canvas[1], words.words.stride(0),
         LOGIT_DTYPE=getattr(triton.language, dtypes[logits[0].dtype]),
-        VARIANTS=1 if forms[0].at == "canvas" else 2, BLOCK=_PIXELS,
+        VARIANTS=1 if forms[0].at == "canvas" else 2, BLOCK=PIXELS,
     )  # fmt: skip
 
 
@@ -235,7 +235,7 @@ def _pack_shapes(
     triton_words.pack_shapes_kernel[_grid(part, geometry)](
         torch.cat(shapes), _sizes(part, geometry, [(start, 0) for start in starts]), part.groups,
         part.rows, words.words, geometry.canvas[1], words.words.stride(0),
-        ELLIPSE=spec.region is not Region.BOX, BLOCK=_PIXELS,
+        ELLIPSE=spec.region is not Region.BOX, BLOCK=PIXELS,
     )  # fmt: skip
 
 
@@ -243,14 +243,14 @@ def _outline(words: Words, geometry: Geometry, width: int) -> Words:
     """Words of the outlines of what ``words`` holds."""
     sizes = torch.tensor([[*size, 0, 0] for size in geometry.canvas_sizes], dtype=torch.int32)
     sizes = sizes.to(words.images.device)
-    grid = (triton.cdiv(words.words.shape[1], _PIXELS), len(words.images))
+    grid = (triton.cdiv(words.words.shape[1], PIXELS), len(words.images))
     common = (geometry.canvas[1], words.words.stride(0))
     edge, line = torch.empty_like(words.words), torch.empty_like(words.words)
     triton_words.boundary_kernel[grid](
-        words.words, sizes, words.images, edge, *common, BLOCK=_PIXELS
+        words.words, sizes, words.images, edge, *common, BLOCK=PIXELS
     )
     triton_words.widen_kernel[grid](
-        edge, sizes, words.images, line, *common, width // 2, BLOCK=_PIXELS
+        edge, sizes, words.images, line, *common, width // 2, BLOCK=PIXELS
     )
     return Words(line, words.first_rows, words.images)
 

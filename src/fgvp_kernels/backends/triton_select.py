@@ -1,7 +1,7 @@
 """Triton kernels that write the pictures: select for binary masks, blend for soft ones.
 
-A task is up to 32 candidates of one image: a program holds a stretch of that image's planes in
-registers and writes it once for each candidate, so its loop stores and does little else.
+A task is up to 32 candidates of one image: a program holds a stretch of one channel of that image's
+planes in registers and writes it once for each candidate, so its loop stores and does little else.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def select_kernel(
 ):
     """``out[n] = bit n ? inside : outside``, the bits at one or two taps of every pixel."""
     task = tasks_ptr + tl.program_id(1) * TASK_COLUMNS
+    channel = tl.program_id(2)
     image = tl.load(task).to(tl.int64)
     row = tl.load(task + 1).to(tl.int64)
     group = tl.load(task + 2).to(tl.int64)
@@ -40,49 +41,29 @@ def select_kernel(
     mask = p < area
     taps = taps_ptr + image * 4 * length
     words = words_ptr + group * stride_words
-    planes = planes_ptr + image * (2 * TAPS * 3 * area) + p
+    planes = planes_ptr + image * (2 * TAPS * 3 * area) + channel * area + p
+    out = out_ptr + row * 3 * area + channel * area + p
     at_0 = canvas_offsets(taps, p, mask, width, length, pitch, 0)
     word_0 = tl.load(words + at_0, mask=mask & (at_0 >= 0), other=0) >> bit
-    out = out_ptr + row * 3 * area + p
-    outside_r = tl.load(planes, mask=mask)
-    outside_g = tl.load(planes + area, mask=mask)
-    outside_b = tl.load(planes + 2 * area, mask=mask)
-    inside_r = tl.load(planes + 3 * area, mask=mask)
-    inside_g = tl.load(planes + 4 * area, mask=mask)
-    inside_b = tl.load(planes + 5 * area, mask=mask)
+    outside = tl.load(planes, mask=mask)
+    inside = tl.load(planes + 3 * area, mask=mask)
     if TAPS == 1:
         for _ in range(count):
-            is_in = (word_0 & 1) != 0
-            tl.store(out, tl.where(is_in, inside_r, outside_r), mask=mask)
-            tl.store(out + area, tl.where(is_in, inside_g, outside_g), mask=mask)
-            tl.store(out + 2 * area, tl.where(is_in, inside_b, outside_b), mask=mask)
+            tl.store(out, tl.where((word_0 & 1) != 0, inside, outside), mask=mask)
             word_0 = word_0 >> 1
             out += 3 * area
     else:
         at_1 = canvas_offsets(taps, p, mask, width, length, pitch, 1)
         word_1 = tl.load(words + at_1, mask=mask & (at_1 >= 0), other=0) >> bit
-        first_r = tl.load(planes + 6 * area, mask=mask)
-        first_g = tl.load(planes + 7 * area, mask=mask)
-        first_b = tl.load(planes + 8 * area, mask=mask)
-        second_r = tl.load(planes + 9 * area, mask=mask)
-        second_g = tl.load(planes + 10 * area, mask=mask)
-        second_b = tl.load(planes + 11 * area, mask=mask)
+        first = tl.load(planes + 6 * area, mask=mask)
+        second = tl.load(planes + 9 * area, mask=mask)
         for _ in range(count):
             in_0, in_1 = (word_0 & 1) != 0, (word_1 & 1) != 0
-            red = _of_four(in_0, in_1, inside_r, outside_r, first_r, second_r)
-            green = _of_four(in_0, in_1, inside_g, outside_g, first_g, second_g)
-            blue = _of_four(in_0, in_1, inside_b, outside_b, first_b, second_b)
-            tl.store(out, red, mask=mask)
-            tl.store(out + area, green, mask=mask)
-            tl.store(out + 2 * area, blue, mask=mask)
+            value = tl.where(in_0, tl.where(in_1, inside, first), tl.where(in_1, second, outside))
+            tl.store(out, value, mask=mask)
             word_0 = word_0 >> 1
             word_1 = word_1 >> 1
             out += 3 * area
-
-
-@triton.jit
-def _of_four(in_0, in_1, inside, outside, first, second):
-    return tl.where(in_0, tl.where(in_1, inside, first), tl.where(in_1, second, outside))
 
 
 @triton.jit

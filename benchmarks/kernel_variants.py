@@ -1,0 +1,165 @@
+"""Every variant of every Triton kernel that ships, specialised as a usual call does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import triton.language as tl
+
+from fgvp_kernels.backends import triton_planes, triton_select, triton_words
+from fgvp_kernels.backends.triton_backend import BLEND_PIXELS, PIXELS, PLANE_PIXELS
+from fgvp_kernels.backends.triton_geometry import BLOCK_K, BLOCK_M, BLOCK_N
+from fgvp_kernels.backends.triton_masks import PIXELS as WORD_PIXELS
+
+# Sizes that are multiples of 16 at the usual picture sizes (224, 336, 384, 448), and always for
+# pitches and strides; the compiler is told, as it is at a launch.
+_ALIGNED = {"area", "width", "length", "pitch", "mask_length", "stride_words"}
+_FLOATS = {"factor", "alpha", "red", "green", "blue"}
+_INT32 = {"words_ptr", "taps_ptr", "tasks_ptr", "groups_ptr", "rows_ptr", "sizes_ptr", "table_ptr"}
+_INT32 |= {"band_ptr", "ends_ptr", "offsets_ptr", "bases_ptr", "images_ptr", "mask_taps_ptr"}
+_FP32 = {"matrix_ptr", "fractions_ptr", "constants_ptr", "weights_ptr", "blurred_ptr"}
+_FP32 |= {"shapes_ptr"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One compilation of a kernel.
+
+    Attributes:
+        name: Shown in the report.
+        kernel: The ``@triton.jit`` function.
+        constants: Its compile-time arguments.
+        pointers: Types of the pointers that differ between variants.
+        registers: The most registers a thread may take on NVIDIA targets.
+        store: Bytes of the widest store that must occur, or None.
+    """
+
+    name: str
+    kernel: Any
+    constants: dict[str, Any]
+    pointers: dict[str, str] = field(default_factory=dict)
+    registers: int = 128
+    store: int | None = None
+
+    @property
+    def signature(self) -> dict[str, str]:
+        """Type of every argument, as Triton's compiler wants it."""
+        return {name: self._type(name) for name in self.kernel.arg_names}
+
+    def _type(self, name: str) -> str:
+        if name in self.constants:
+            return "constexpr"
+        if name in self.pointers:
+            return self.pointers[name]
+        if name in _FP32:
+            return "*fp32"
+        if name in _INT32 or name == "out_ptr":
+            return "*i32"
+        return "fp32" if name in _FLOATS else "i32"
+
+    @property
+    def attributes(self) -> dict[tuple[int], list[list[Any]]]:
+        """Which arguments are multiples of 16."""
+        return {
+            (index,): [["tt.divisibility", 16]]
+            for index, name in enumerate(self.kernel.arg_names)
+            if name not in self.constants
+            and (name.endswith("_ptr") or name in _ALIGNED or name.startswith("stride"))
+        }
+
+
+def variants() -> list[Variant]:
+    """Return every variant that is compiled ahead of time."""
+    return [*_select(), *_blend(), *_planes(), *_products(), *_words()]
+
+
+def _select() -> list[Variant]:
+    return [
+        Variant(
+            f"select {dtype} taps={taps}",
+            triton_select.select_kernel,
+            {"TAPS": taps, "BLOCK": PIXELS},
+            {"planes_ptr": f"*{dtype}", "out_ptr": f"*{dtype}"},
+            registers=80,
+            store=8 if dtype == "u8" else 16,
+        )
+        for dtype in ("fp16", "bf16", "fp32", "u8")
+        for taps in (1, 2)
+    ]
+
+
+def _blend() -> list[Variant]:
+    return [
+        Variant(
+            f"blend fp16 taps={taps}",
+            triton_select.blend_kernel,
+            {"MASK_DTYPE": tl.float32, "TAPS": taps, "ROUND": False, "BLOCK": BLEND_PIXELS},
+            {"planes_ptr": "*fp32", "masks_ptr": "*i64", "out_ptr": "*fp16"},
+            store=8,
+        )
+        for taps in (1, 2)
+    ]
+
+
+def _planes() -> list[Variant]:
+    effects = {"none": 0, "constant": 1, "tint": 2, "grey": 3, "blur": 4}
+    return [
+        Variant(
+            f"planes {effect} taps={taps}" + (" soft" if soft else ""),
+            triton_planes.planes_kernel,
+            {
+                "EFFECT": tl.constexpr(number),
+                "OUTSIDE": True,
+                "TAPS": taps,
+                "SOFT": soft,
+                "ROUND": False,
+                "BLOCK": PLANE_PIXELS,
+            },
+            {"canvas_ptr": "*u8", "planes_ptr": "*fp32" if soft else "*fp16"},
+            registers=128,
+            store=8,
+        )
+        for effect, number in effects.items()
+        for taps in (1, 2)
+        for soft in ((False, True) if effect == "blur" else (False,))
+    ]
+
+
+def _products() -> list[Variant]:
+    tile = {"BLOCK_M": BLOCK_M, "BLOCK_N": BLOCK_N, "BLOCK_K": BLOCK_K}
+    columns, rows = triton_planes.multiply_columns_kernel, triton_planes.multiply_rows_kernel
+    image = {"ADDRESSES": True, "X_DTYPE": tl.uint8, "X_EXACT": True, "ROUND": True, **tile}
+    canvas = {"ADDRESSES": False, "X_DTYPE": tl.uint8, "X_EXACT": True, "ROUND": False, **tile}
+    spread = {"ADDRESSES": False, "X_DTYPE": tl.float32, "X_EXACT": False, "ROUND": False, **tile}
+    exact, float_ = ({"X_EXACT": flag, "ROUND": flag, **tile} for flag in (True, False))
+    return [
+        Variant("resize columns", columns, image, {"x_ptr": "*i64", "y_ptr": "*u8"}, 200),
+        Variant("resize rows", rows, exact, {"x_ptr": "*u8", "y_ptr": "*u8"}, 200),
+        Variant("blur columns", columns, canvas, {"x_ptr": "*u8", "y_ptr": "*fp32"}, 200),
+        Variant("blur rows", rows, float_, {"x_ptr": "*fp32", "y_ptr": "*fp32"}, 200),
+        Variant("spread columns", columns, spread, {"x_ptr": "*fp32", "y_ptr": "*fp32"}, 200),
+    ]
+
+
+def _words() -> list[Variant]:
+    block = {"BLOCK": WORD_PIXELS}
+    masks = {"masks_ptr": "*i64"}
+    dense, logits = triton_words.pack_dense_kernel, triton_words.pack_logits_kernel
+    half = {"LOGIT_DTYPE": tl.float16, **block}
+    shapes = triton_words.pack_shapes_kernel
+    return [
+        Variant("pack bytes", dense, {"PACKED": False, **block}, masks, 64, 8),
+        Variant("pack bits", dense, {"PACKED": True, **block}, masks, 64, 8),
+        Variant("pack runs", triton_words.pack_runs_kernel, block, {}, 64, 8),
+        Variant(
+            "pack logits canvas", logits, {"VARIANTS": 1, **half}, {"logits_ptr": "*i64"}, 128, 8
+        ),
+        Variant(
+            "pack logits image", logits, {"VARIANTS": 2, **half}, {"logits_ptr": "*i64"}, 168, 8
+        ),
+        Variant("pack boxes", shapes, {"ELLIPSE": False, **block}, {}, 64, 8),
+        Variant("pack ellipses", shapes, {"ELLIPSE": True, **block}, {}, 64, 8),
+        Variant("boundary", triton_words.boundary_kernel, block, {}, 64, 8),
+        Variant("widen", triton_words.widen_kernel, block, {}, 64, 8),
+    ]
