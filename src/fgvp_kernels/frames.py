@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 
 import torch
 
@@ -109,9 +108,8 @@ class Taps:
         return bool((self.first == self.second).all())
 
 
-@lru_cache(maxsize=1024)
 def bilinear_taps(source: int, target: int) -> Taps:
-    """Return the taps that resize an axis of ``source`` to ``target``, kept between calls."""
+    """Return the taps that resize an axis of ``source`` pixels to ``target`` pixels."""
     scale = torch.tensor(source, dtype=torch.float32) / target
     position = (torch.arange(target, dtype=torch.float32) + 0.5) * scale - 0.5
     position = position.clamp(min=0.0)

@@ -1,0 +1,192 @@
+"""Throughput of the renderer on a GPU, against the measured copy bandwidth and against peers.
+
+    python benchmarks/bench_render.py [--json benchmarks/results/NAME.json]
+
+Correctness is checked before anything is timed. A figure is the median over rounds, each with a
+flushed L2 cache; bytes are the least there are (masks and images read once, pictures written once).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fgvp_kernels import MaskLogits, PackedMasks, RenderOptions, render_batch
+from gpu_timing import Clock
+from peers import per_candidate, select_with_torch
+from timing import environment, write_json
+
+SIGMA = 100.0
+# images, masks an image, image height and width
+WORKLOADS = {
+    "32 x 64": (32, 64, 480, 640),
+    "64 x 10": (64, 10, 480, 640),
+    "1 x 64": (1, 64, 480, 640),
+}
+
+
+def make_scene(images: int, masks: int, height: int, width: int, device: torch.device):
+    """Noise with structure, and elliptic masks of about 8 % of the picture."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width]
+    pictures = torch.from_numpy(rng.integers(0, 256, (images, 3, height, width), np.uint8))
+    stacks = np.empty((images, masks, height, width), np.bool_)
+    for stack in stacks:
+        for mask in stack:
+            cy, cx = rng.uniform(0.2, 0.8) * height, rng.uniform(0.2, 0.8) * width
+            ry, rx = rng.uniform(0.08, 0.24, 2) * (height, width)
+            mask[...] = ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1
+    return pictures.to(device), torch.from_numpy(stacks).to(device)
+
+
+def mask_forms(masks: torch.Tensor) -> dict[str, tuple[list[Any], int]]:
+    """Every form of the masks, with its bytes."""
+    count = masks.shape[0] * masks.shape[1]
+    rles, runs = [], 0
+    for stack in masks.cpu().numpy():
+        rles.append([_rle(mask) for mask in stack])
+        runs += sum(len(rle["counts"]) for rle in rles[-1])
+    packed = [PackedMasks.pack(stack) for stack in masks]
+    size = (masks.shape[2], masks.shape[3])
+    side = 1024
+    unpadded = tuple(int(length * side / max(size) + 0.5) for length in size)
+    logits = [
+        MaskLogits(
+            torch.randn(masks.shape[1], 256, 256, device=masks.device).half(), unpadded, size
+        )
+        for _ in masks
+    ]
+    return {
+        "uint8": (list(masks.to(torch.uint8)), masks.numel()),
+        "packed": (packed, sum(form.bits.numel() for form in packed)),
+        "rle": (rles, 4 * runs),
+        "logits": (logits, 2 * count * 256 * 256),
+    }
+
+
+def _rle(mask: np.ndarray) -> dict[str, Any]:
+    flat = mask.T.ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    counts = np.diff([0, *edges, flat.size]).tolist()
+    return {"size": list(mask.shape), "counts": [0, *counts] if flat[0] else counts}
+
+
+def check(images: torch.Tensor, masks: torch.Tensor, size: int, backend: str) -> None:
+    """The gate: the backend draws what the torch backend draws."""
+    keywords = {"size": size, "dtype": torch.float32}
+    ours = render_batch(images[:1], masks[:1, :8], backend=backend, **keywords)
+    expected = render_batch(images[:1], masks[:1, :8], backend="torch", **keywords)
+    difference = (ours - expected).abs() * 255
+    if float(difference.max()) > 1.05 or float(difference.mean()) > 0.05:
+        raise SystemExit(f"not timed: {backend} differs by {float(difference.max()):.2f} levels")
+
+
+def measure(clock: Clock, name: str, call: Callable[[], torch.Tensor], least: int, rounds: int):
+    """One row: time, bandwidth, host overhead, memory; ``least`` is the bytes that must move."""
+    start = time.perf_counter()
+    call()
+    clock.synchronize()
+    cold = time.perf_counter() - start
+    timing = clock.time(call, rounds)
+    return {
+        "name": name,
+        "milliseconds": timing,
+        "host_milliseconds": clock.host_overhead(call, rounds),
+        "first_call_seconds": cold,
+        "minimal_bytes": least,
+        "bytes_per_second": least / (timing.median / 1e3),
+        "peak_bytes": clock.peak_bytes(call),
+    }
+
+
+def run_workload(
+    clock: Clock, sizes: tuple[int, int, int, int], size: int, rounds: int, backend: str
+):
+    images, masks = make_scene(*sizes, clock.device)
+    check(images, masks, size, backend)
+    count = masks.shape[0] * masks.shape[1]
+    out = torch.empty(count, 3, size, size, dtype=torch.float16, device=clock.device)
+    written = out.numel() * 2 + images.numel()
+    rows = []
+    for form, (values, read) in mask_forms(masks).items():
+
+        def render(values=values) -> torch.Tensor:
+            return render_batch(
+                images, values, "blur_reverse_mask", size=size, normalize="clip",
+                dtype=torch.float16, backend=backend, out=out,
+            )  # fmt: skip
+
+        rows.append(measure(clock, f"{backend}, {form}", render, written + read, rounds))
+    rows += _peer_rows(clock, images, masks, size, max(3, rounds // 5))
+    return rows
+
+
+def _peer_rows(clock: Clock, images: torch.Tensor, masks: torch.Tensor, size: int, rounds: int):
+    """Rivals at the size of the pictures: they are spared both resizes, which favours them."""
+    small = torch.nn.functional.interpolate(images.float(), (size, size)).to(torch.uint8)
+    bits = masks[:, :, :size, :size].contiguous() if masks.shape[2] >= size else None
+    if bits is None or bits.shape[3] != size:
+        bits = torch.nn.functional.interpolate(masks.float(), (size, size)) > 0
+    least = bits.numel() * (1 + 6) + small.numel()
+    compiled = torch.compile(select_with_torch)
+    torch_keywords = {"size": size, "normalize": "clip", "dtype": torch.float16}
+    calls = {
+        "torch backend": lambda: render_batch(
+            small, bits, "blur_reverse_mask", backend="torch", options=RenderOptions(sigma=SIGMA),
+            **torch_keywords,
+        ),
+        "plain torch": lambda: select_with_torch(small, bits, SIGMA),
+        "torch.compile": lambda: compiled(small, bits, SIGMA),
+        "kornia": lambda: per_candidate(small[:1], bits[:1, :8], SIGMA, "kornia"),
+        "torchvision": lambda: per_candidate(small[:1], bits[:1, :8], SIGMA, "torchvision"),
+    }  # fmt: skip
+    rows = []
+    for name, call in calls.items():
+        row = measure(clock, name, call, least, rounds)
+        if name in ("kornia", "torchvision"):
+            row["of_candidates"] = min(8, bits.shape[1])  # too slow for the whole workload
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=336)
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--smoke", action="store_true", help="a tiny workload, on a CPU as well")
+    args = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu" and not args.smoke:
+        raise SystemExit("bench_render.py needs a GPU; benchmarks/bench_cpu.py is for CPUs")
+    backend = "triton" if device.type == "cuda" else "torch"
+    workloads = {"2 x 9": (2, 9, 60, 80)} if args.smoke else WORKLOADS
+    size, rounds = (32, 2) if args.smoke else (args.size, args.rounds)
+    clock = Clock(device)
+    bandwidth = clock.copy_bandwidth()
+    print(f"copy bandwidth {bandwidth / 1e9:.0f} GB/s; S = {size}, fp16, sigma {SIGMA:g}")
+    results = {}
+    for name, sizes in workloads.items():
+        results[name] = run_workload(clock, sizes, size, rounds, backend)
+        print(f"\n{name} masks of {sizes[2]}x{sizes[3]}")
+        for row in results[name]:
+            share = row["bytes_per_second"] / bandwidth
+            print(
+                f"{row['name']:20} {row['milliseconds'].median:9.3f} ms  "
+                f"{row['bytes_per_second'] / 1e9:7.0f} GB/s {share:6.1%} of copy  "
+                f"host {row['host_milliseconds'].median:7.3f} ms  "
+                f"first call {row['first_call_seconds']:.2f} s"
+            )
+    if args.json:
+        record = {"size": size, "sigma": SIGMA, "copy_bytes_per_second": bandwidth}
+        write_json(args.json, record | {"workloads": results, "environment": environment()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Timing on a GPU: events, a flushed L2 cache, and the copy bandwidth to compare with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from timing import Timing
+
+_FLUSH_BYTES = 256 << 20  # more than the L2 cache of any GPU there is
+
+
+class Clock:
+    """Times calls on a device; on a CPU by the wall clock, so that benchmarks can be tested."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.on_gpu = device.type == "cuda"
+        size = _FLUSH_BYTES if self.on_gpu else 1
+        self._flushed = torch.empty(size, dtype=torch.int8, device=device)
+
+    def time(self, call: Callable[[], object], rounds: int) -> Timing:
+        """Milliseconds of ``call`` on the device, each time with a cold cache."""
+        call()
+        seconds = [self._once(call) for _ in range(rounds)]
+        return Timing.of(seconds)
+
+    def _once(self, call: Callable[[], object]) -> float:
+        self._flushed.zero_()
+        if not self.on_gpu:
+            start = time.perf_counter()
+            call()
+            return time.perf_counter() - start
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        first.record()
+        call()
+        last.record()
+        last.synchronize()
+        return first.elapsed_time(last) / 1e3
+
+    def host_overhead(self, call: Callable[[], object], rounds: int) -> Timing:
+        """Milliseconds until ``call`` returns, without waiting for the device."""
+        call()
+        seconds = []
+        for _ in range(rounds):
+            self.synchronize()
+            start = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - start)
+        self.synchronize()
+        return Timing.of(seconds)
+
+    def synchronize(self) -> None:
+        if self.on_gpu:
+            torch.cuda.synchronize(self.device)
+
+    def copy_bandwidth(self, size: int = 1 << 30, rounds: int = 20) -> float:
+        """Bytes a second, read and written, of a large copy."""
+        if not self.on_gpu:
+            size = 1 << 24
+        source = torch.empty(size, dtype=torch.int8, device=self.device)
+        target = torch.empty_like(source)
+        return 2 * size / (self.time(lambda: target.copy_(source), rounds).median / 1e3)
+
+    def peak_bytes(self, call: Callable[[], object]) -> int | None:
+        """The most memory that ``call`` held at a time, or None on a CPU."""
+        if not self.on_gpu:
+            return None
+        self.synchronize()
+        torch.cuda.reset_peak_memory_stats(self.device)
+        before = torch.cuda.memory_allocated(self.device)
+        call()
+        self.synchronize()
+        return torch.cuda.max_memory_allocated(self.device) - before
