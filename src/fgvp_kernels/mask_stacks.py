@@ -53,6 +53,7 @@ class MaskStack(ABC):
     """N masks of one image of a given size, on one device."""
 
     soft = False  # True: weights between 0 and 1 instead of bits
+    scratch_bytes = 0  # memory that expanding one mask takes besides the dense mask
 
     def __init__(self, count: int, size: Size, device: torch.device) -> None:
         self.count = count
@@ -144,6 +145,7 @@ class LogitMasks(MaskStack):
         super().__init__(len(form.logits), form.image_size, device)
         self.form = form
         self.logits = form.logits.to(device)  # [N, h, w]
+        self.scratch_bytes = 8 * max(form.input_size) ** 2  # SAM's input frame, twice
 
     def dense(self, start: int, stop: int) -> torch.Tensor:
         return self._threshold_at(start, stop, self.size)

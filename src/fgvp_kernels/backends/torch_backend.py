@@ -146,7 +146,7 @@ class _ImageDrawing:
             for height, width in (self.image.size, self.frame.canvas, self.frame.output)
         )
         # Dense masks at both sizes, the float arithmetic of regions or soft masks, the output.
-        needed = 2 * image + 24 * canvas + 36 * output
+        needed = 2 * image + 24 * canvas + 36 * output + self.image.masks.scratch_bytes
         if not self.colors.shared:
             needed += 36 * canvas  # planes of its own
         return needed
