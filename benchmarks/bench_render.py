@@ -31,7 +31,9 @@ WORKLOADS = {
 }
 
 
-def make_scene(images: int, masks: int, height: int, width: int, device: torch.device):
+def make_scene(
+    images: int, masks: int, height: int, width: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Noise with structure, and elliptic masks of about 8 % of the picture."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:height, :width]
@@ -83,7 +85,9 @@ def check(images: torch.Tensor, masks: torch.Tensor, size: int, backend: str) ->
         raise SystemExit(f"not timed: {backend} differs by {float(difference.max()):.2f} levels")
 
 
-def measure(clock: Clock, name: str, call: Callable[[], torch.Tensor], least: int, rounds: int):
+def measure(
+    clock: Clock, name: str, call: Callable[[], torch.Tensor], least: int, rounds: int
+) -> dict[str, Any]:
     """One row: time, bandwidth, host overhead, memory; ``least`` is the bytes that must move."""
     start = time.perf_counter()
     call()
@@ -123,7 +127,9 @@ def run_workload(
     return rows
 
 
-def _peer_rows(clock: Clock, images: torch.Tensor, masks: torch.Tensor, size: int, rounds: int):
+def _peer_rows(
+    clock: Clock, images: torch.Tensor, masks: torch.Tensor, size: int, rounds: int
+) -> list[dict[str, Any]]:
     """Rivals at the size of the pictures: they are spared both resizes, which favours them."""
     small = torch.nn.functional.interpolate(images.float(), (size, size)).to(torch.uint8)
     bits = torch.nn.functional.interpolate(masks.float(), (size, size)) > 0  # [B, N, S, S]

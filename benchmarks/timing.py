@@ -31,7 +31,7 @@ class Timing:
 
     @classmethod
     def of(cls, seconds: list[float]) -> Timing:
-        low, median, high = statistics.quantiles(seconds, n=4)
+        low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
         return cls(1e3 * median, 1e3 * low, 1e3 * high)
 
 
