@@ -109,7 +109,7 @@ def _planes() -> list[Variant]:
             f"planes {effect} taps={taps}" + (" soft" if soft else ""),
             triton_planes.planes_kernel,
             {
-                "EFFECT": tl.constexpr(number),
+                "EFFECT": number,
                 "OUTSIDE": True,
                 "TAPS": taps,
                 "SOFT": soft,

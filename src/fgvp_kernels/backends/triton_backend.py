@@ -36,12 +36,12 @@ PLANE_PIXELS = BLEND_PIXELS = 512  # of kernels that would spill with more
 _GROUP = 32  # candidates in a word
 
 _EFFECTS = {
-    Effect.NOTHING: triton_planes.NOTHING,
-    Effect.OUTLINE: triton_planes.CONSTANT,
-    Effect.FILL: triton_planes.CONSTANT,
-    Effect.TINT: triton_planes.TINT,
-    Effect.GREY: triton_planes.GREY,
-    Effect.BLUR: triton_planes.BLUR,
+    Effect.NOTHING: triton_planes.NOTHING.value,
+    Effect.OUTLINE: triton_planes.CONSTANT.value,
+    Effect.FILL: triton_planes.CONSTANT.value,
+    Effect.TINT: triton_planes.TINT.value,
+    Effect.GREY: triton_planes.GREY.value,
+    Effect.BLUR: triton_planes.BLUR.value,
 }
 
 
