@@ -9,12 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from fgvp_kernels.options import Fit
 
 Size = tuple[int, int]  # (height, width) in pixels
+
+_Indices: TypeAlias = npt.NDArray[np.int64]
+_Weights: TypeAlias = npt.NDArray[np.float32]
 
 
 class Order(Enum):
@@ -102,18 +109,20 @@ class Taps:
     second: torch.Tensor
     fraction: torch.Tensor
 
-    @property
-    def is_single(self) -> bool:
-        """Each target is one source pixel."""
-        return bool((self.first == self.second).all())
-
 
 def bilinear_taps(source: int, target: int) -> Taps:
     """Return the taps that resize an axis of ``source`` pixels to ``target`` pixels."""
-    scale = torch.tensor(source, dtype=torch.float32) / target
-    position = (torch.arange(target, dtype=torch.float32) + 0.5) * scale - 0.5
-    position = position.clamp(min=0.0)
-    first = position.to(torch.int64).clamp(max=source - 1)  # [target]
-    fraction = (position - first).clamp(0.0, 1.0)
-    second = torch.where(fraction > 0, first + 1, first).clamp(max=source - 1)
-    return Taps(first, second, torch.where(second > first, fraction, 0.0))
+    first, second, fraction = _tap_arrays(source, target)
+    return Taps(torch.from_numpy(first), torch.from_numpy(second), torch.from_numpy(fraction))
+
+
+@lru_cache(maxsize=1024)
+def _tap_arrays(source: int, target: int) -> tuple[_Indices, _Indices, _Weights]:
+    """The taps as arrays: tensors must not be kept, since a compiler may be tracing them."""
+    scale = np.float32(source) / np.float32(target)
+    position = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
+    position = np.maximum(position, np.float32(0.0))
+    first = np.minimum(position.astype(np.int64), source - 1)
+    fraction = np.clip(position - first.astype(np.float32), 0.0, 1.0).astype(np.float32)
+    second = np.minimum(np.where(fraction > 0, first + 1, first), source - 1)
+    return first, second, np.where(second > first, fraction, np.float32(0.0))
