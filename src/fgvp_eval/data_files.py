@@ -53,6 +53,18 @@ def require(record: Any, keys: Iterable[str], what: str, path: Path) -> None:
             raise DataError(f"{path}: {what} has no {key!r}")
 
 
+def read_integer(value: Any, what: str, path: Path) -> int:
+    """Return an integer, also one that is written as text.
+
+    Raises:
+        DataError: ``value`` is none.
+    """
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise DataError(f"{path}: {what} must be an integer, got {value!r:.80}") from None
+
+
 def read_box(value: Any, what: str, path: Path) -> tuple[float, float, float, float]:
     """Return four finite numbers as floats; whether they span an area is the caller's matter.
 

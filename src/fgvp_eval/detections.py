@@ -19,10 +19,15 @@ _LOG = logging.getLogger(__name__)
 def detections_path(split: Split, root: Path, given: Path | None) -> Path:
     """Return the detections file of a split: the one given, else the one under the data root.
 
+    Under the data root it is in ``detections``, or in ``reclip_data``, where ReCLIP has it.
+
     Raises:
         DataError: It is not there; the message says where it comes from and what else can be had.
     """
-    path = given or root / "detections" / f"{split.dataset}_dets_dict.json"
+    name = f"{split.dataset}_dets_dict.json"
+    path, as_reclip = given or root / "detections" / name, root / "reclip_data" / name
+    if given is None and not path.is_file() and as_reclip.is_file():
+        return as_reclip
     if not path.is_file():
         raise DataError(
             f"split {split.name}: the detector's boxes are missing, expected at {path}; source: "

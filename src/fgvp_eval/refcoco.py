@@ -1,38 +1,30 @@
-"""Reader of RefCOCO, RefCOCO+, RefCOCOg and the demo: pickled references and ``instances.json``."""
+"""Reader of RefCOCO, RefCOCO+, RefCOCOg and the demo: sentences and their images' objects."""
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fgvp_eval.data_files import file_sha256, read_box, read_json, require
+from fgvp_eval.data_files import file_sha256, read_box, read_integer, read_json, require
 from fgvp_eval.data_sources import annotation_source, images_source
 from fgvp_eval.errors import DataError
+from fgvp_eval.image_files import find_images, image_name
+from fgvp_eval.reclip_references import read_reclip, reclip_path
 from fgvp_eval.records import Annotation, Dataset, ImageRecord, Sample
-from fgvp_eval.safe_pickle import load_plain_pickle
-from fgvp_eval.splits import Counts, Split
+from fgvp_eval.references import References, read_references, references_path
+from fgvp_eval.splits import Split
 
 _LOG = logging.getLogger(__name__)
 
-# The references' own file names carry a suffix that is on no disk, so files go by image id. All
-# images are in train2014, and again under shorter names in train2017.
-_IMAGE_NAMES = (
-    "images/train2014/COCO_train2014_{:012d}.jpg",
-    "images/train2014/COCO_train2014_{:012d}.png",
-    "images/train2017/{:012d}.jpg",
-    "images/train2017/{:012d}.png",
-)
-
 
 def read_refcoco(root: Path, split: Split, limit: int | None = None) -> Dataset:
-    """Read one split in the layout of the ``refer`` tool.
+    """Read one split in the layout of the ``refer`` tool, or, where that is absent, of ReCLIP.
 
     Args:
-        root: The data root, holding ``DATASET/refs(AUTHOR).p``, ``DATASET/instances.json`` and
-            ``images/train2014``.
+        root: The data root, holding ``DATASET/refs(AUTHOR).p`` and ``DATASET/instances.json``, or
+            neither of them and ``reclip_data/DATASET_SUBSET.jsonl``; and ``images/train2014``.
         split: Which split.
         limit: Keep only the first so many sentences.
 
@@ -43,29 +35,15 @@ def read_refcoco(root: Path, split: Split, limit: int | None = None) -> Dataset:
         DataError: A file is missing or broken, a record lacks a field, a referred annotation is
             not there or has an empty box, or an image file is missing.
     """
-    source = annotation_source(split.dataset)
-    refs_path = root / split.dataset / f"refs({split.split_by}).p"
-    instances_path = root / split.dataset / "instances.json"
-    for path in (refs_path, instances_path):
-        if not path.is_file():
-            raise DataError(
-                f"split {split.name}: {path.name} is missing, expected at {path}; source: {source}"
-            )
-    refs = _wanted_refs(load_plain_pickle(refs_path, source), split, refs_path)
-    samples_of, gold_of = _samples(refs, split, refs_path)
-    counts = Counts(len(refs), len(samples_of), sum(map(len, samples_of.values())))
-    samples_of = _first(samples_of, limit)
-    instances = read_json(instances_path, source)
-    require(instances, ("images", "annotations"), "the file", instances_path)
-    for key in ("images", "annotations"):
-        if not isinstance(instances[key], list):
-            raise DataError(f"{instances_path}: {key!r} must be a list")
-    sizes = _image_sizes(instances["images"], instances_path)
-    gold_ids = {ann_id for image_id in samples_of for ann_id in gold_of[image_id]}
+    references, instances, files = _read_files(root, split)
+    samples_of = _first(references.samples_of, limit)
+    objects_path = files[-1]
+    sizes = _image_sizes(instances["images"], objects_path)
+    gold_ids = {ann_id for image_id in samples_of for ann_id in references.gold_of[image_id]}
     annotations_of = _annotations(
-        instances["annotations"], samples_of.keys(), gold_ids, instances_path
+        instances["annotations"], samples_of.keys(), gold_ids, objects_path
     )
-    _check_gold(samples_of, annotations_of, refs_path, instances_path)
+    _check_gold(samples_of, annotations_of, references.path, objects_path)
     names = _find_images(root, samples_of, split)
     images = tuple(
         ImageRecord(
@@ -78,50 +56,35 @@ def read_refcoco(root: Path, split: Split, limit: int | None = None) -> Dataset:
         )
         for image_id, samples in samples_of.items()
     )
-    hashes = {
-        path.relative_to(root).as_posix(): file_sha256(path) for path in (refs_path, instances_path)
-    }
-    return Dataset(split, root, images, counts, hashes)
+    hashes = {path.relative_to(root).as_posix(): file_sha256(path) for path in files}
+    captions = tuple(
+        sample.text for samples in references.samples_of.values() for sample in samples
+    )
+    return Dataset(split, root, images, references.counts, hashes, captions)
 
 
-def _wanted_refs(refs: Any, split: Split, path: Path) -> list[dict[str, Any]]:
-    if not isinstance(refs, (list, tuple)):
-        raise DataError(f"{path} must hold a list of references, got {type(refs).__name__}")
-    for index, ref in enumerate(refs):
-        require(ref, ("ref_id", "ann_id", "image_id", "split", "sentences"), f"ref {index}", path)
-    # Equality, not a test of the last letter: "test" must not catch testA and testB.
-    wanted = [ref for ref in refs if ref["split"] == split.subset]
-    if not wanted:
-        present = ", ".join(sorted({str(ref["split"]) for ref in refs})) or "none"
-        raise DataError(f"{path} has no reference of split {split.subset!r}; it has: {present}")
-    return wanted
-
-
-def _samples(
-    refs: list[dict[str, Any]], split: Split, path: Path
-) -> tuple[dict[int, list[Sample]], dict[int, set[int]]]:
-    """Return each image's sentences, in order, and each image's referred annotations."""
-    samples_of: dict[int, list[Sample]] = defaultdict(list)
-    gold_of: dict[int, set[int]] = defaultdict(set)
-    for ref in refs:
-        what = f"ref {ref['ref_id']}"
-        image_id = _integer(ref["image_id"], f"image_id of {what}", path)
-        given = ref["ann_id"] if isinstance(ref["ann_id"], (list, tuple)) else [ref["ann_id"]]
-        gold = tuple(_integer(ann_id, f"ann_id of {what}", path) for ann_id in given)
-        if not gold or not ref["sentences"]:
-            raise DataError(f"{path}: {what} has no {'sentence' if gold else 'ann_id'}")
-        gold_of[image_id].update(gold)
-        for index, sentence in enumerate(ref["sentences"]):
-            require(sentence, ("raw",), f"sentence {index} of {what}", path)
-            sent_id = sentence.get("sent_id", f"n{index}")
-            samples_of[image_id].append(
-                Sample(
-                    sample_id=f"{split.name}:{ref['ref_id']}:{sent_id}",
-                    text=str(sentence["raw"]).lower(),
-                    gold_ann_ids=gold,
-                )
-            )
-    return dict(samples_of), dict(gold_of)
+def _read_files(root: Path, split: Split) -> tuple[References, dict[str, Any], tuple[Path, ...]]:
+    """Return the sentences, the objects, and the files that they are from, the objects' last."""
+    refs_path = references_path(root, split)
+    instances_path = root / split.dataset / "instances.json"
+    present = [path.is_file() for path in (refs_path, instances_path)]
+    alternative = reclip_path(root, split)
+    if not any(present) and alternative.is_file():
+        _LOG.info("%s: no refs and instances; reading %s instead", split.name, alternative)
+        return *read_reclip(root, split), (alternative,)
+    source = annotation_source(split.dataset)
+    if not all(present):
+        path = (refs_path, instances_path)[present.index(False)]
+        raise DataError(
+            f"split {split.name}: {path.name} is missing, expected at {path}; source: {source}"
+        )
+    references = read_references(root, split)
+    instances = read_json(instances_path, source)
+    require(instances, ("images", "annotations"), "the file", instances_path)
+    for key in ("images", "annotations"):
+        if not isinstance(instances[key], list):
+            raise DataError(f"{instances_path}: {key!r} must be a list")
+    return references, instances, (refs_path, instances_path)
 
 
 def _first(samples_of: dict[int, list[Sample]], limit: int | None) -> dict[int, list[Sample]]:
@@ -135,13 +98,6 @@ def _first(samples_of: dict[int, list[Sample]], limit: int | None) -> dict[int, 
         kept[image_id] = samples[:limit]
         limit -= len(kept[image_id])
     return kept
-
-
-def _integer(value: Any, what: str, path: Path) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise DataError(f"{path}: {what} must be an integer, got {value!r:.80}") from None
 
 
 def _image_sizes(images: Any, path: Path) -> dict[int, tuple[int, int]]:
@@ -161,10 +117,10 @@ def _annotations(
     empty = 0
     for index, record in enumerate(records):
         require(record, ("id", "image_id", "bbox"), f"annotation {index}", path)
-        image_id = _integer(record["image_id"], f"image_id of annotation {index}", path)
+        image_id = read_integer(record["image_id"], f"image_id of annotation {index}", path)
         if image_id not in of_image:
             continue
-        ann_id = _integer(record["id"], f"id of annotation {index}", path)
+        ann_id = read_integer(record["id"], f"id of annotation {index}", path)
         box_xywh = read_box(record["bbox"], f"bbox of annotation {ann_id}", path)
         if box_xywh[2] > 0 and box_xywh[3] > 0:
             segmentation = record.get("segmentation")
@@ -200,20 +156,11 @@ def _check_gold(
 
 def _find_images(root: Path, image_ids: Iterable[int], split: Split) -> dict[int, str]:
     """Return each image's file, relative to the root; all missing ones are told at once."""
-    found: dict[int, str] = {}
-    missing: list[int] = []
-    for image_id in image_ids:
-        names = (pattern.format(image_id) for pattern in _IMAGE_NAMES)
-        name = next((name for name in names if (root / name).is_file()), None)
-        if name is None:
-            missing.append(image_id)
-        else:
-            found[image_id] = name
+    found, missing = find_images(root, image_ids)
     if missing:
-        expected = root / _IMAGE_NAMES[0].format(missing[0])
         raise DataError(
             f"split {split.name}: {len(missing)} of {len(missing) + len(found)} images are "
-            f"missing, the first expected at {expected}; source: "
+            f"missing, the first expected at {root / image_name(missing[0])}; source: "
             f"{images_source(split.dataset)}"
         )
     return found

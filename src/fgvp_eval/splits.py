@@ -24,9 +24,10 @@ class Split:
     Attributes:
         name: What the user types, ``refcoco+_testA``.
         dataset: Name of the dataset and of its folder under the data root.
-        subset: Value of ``split`` in the references.
-        split_by: Author of the partition, in the name of the references file.
-        published: Counts of the published split; None where there is nothing to compare with.
+        subset: Value of ``split`` in the references, or the last word of PACO's file.
+        split_by: Author of the partition, in the name of the references file; empty for parts.
+        published: Counts of the published split; None where there is nothing to compare with,
+            and for PACO, which counts other things.
     """
 
     name: str
@@ -38,7 +39,12 @@ class Split:
     @property
     def is_demo(self) -> bool:
         """The split is the embedded one, which has defaults of its own."""
-        return self.dataset == "demo"
+        return self.dataset in ("demo", "demo_parts")
+
+    @property
+    def has_parts(self) -> bool:
+        """The split is of objects with parts, in PACO's form, and has a protocol of its own."""
+        return self.dataset in ("paco", "demo_parts")
 
 
 _SPLIT_BY = {"demo": "unc", "refcoco": "unc", "refcoco+": "unc", "refcocog": "umd"}
@@ -56,17 +62,24 @@ _PUBLISHED = {
 }
 
 DEMO = Split("demo", "demo", "val", _SPLIT_BY["demo"], None)
-SPLITS: dict[str, Split] = {DEMO.name: DEMO} | {
+# Its sentences tell twins apart by where they are.
+DEMO_LOCATION = Split("demo_location", "demo", "location", _SPLIT_BY["demo"], None)
+SPLITS: dict[str, Split] = {DEMO.name: DEMO, DEMO_LOCATION.name: DEMO_LOCATION} | {
     f"{dataset}_{subset}": Split(
         f"{dataset}_{subset}", dataset, subset, _SPLIT_BY[dataset], published
     )
     for (dataset, subset), published in _PUBLISHED.items()
 }
+for _parts in (
+    Split("paco_val", "paco", "val", "", None),
+    Split("paco_test", "paco", "test", "", None),
+    Split("demo_parts", "demo_parts", "val", "", None),
+):
+    SPLITS[_parts.name] = _parts
 COLLECTIONS: dict[str, tuple[str, ...]] = {
     f"{dataset}_all": tuple(name for name, split in SPLITS.items() if split.dataset == dataset)
-    for dataset in ("refcoco", "refcoco+", "refcocog")
+    for dataset in ("refcoco", "refcoco+", "refcocog", "paco")
 }
-_LATER = ("paco_val", "paco_test", "paco_all")
 
 
 def parse_splits(text: str) -> tuple[Split, ...]:
@@ -82,8 +95,6 @@ def parse_splits(text: str) -> tuple[Split, ...]:
     chosen: dict[str, Split] = {}
     for word in text.split(","):
         typed = word.strip()
-        if typed.lower() in _LATER:
-            raise UsageError(f"split {typed}: PACO splits are not part of this version")
         name = by_lower.get(typed.lower())
         if name is None:
             raise UsageError(_unknown(typed, by_lower))

@@ -102,7 +102,7 @@ class RefcocoRoot:
             {
                 "ref_id": 10 * number + index,
                 # All forms that the field has in the wild.
-                "ann_id": (ann_id, str(ann_id), [ann_id])[number],
+                "ann_id": (ann_id, str(ann_id), [ann_id])[number % 3],
                 "image_id": image_id,
                 "category_id": 1,
                 # The suffix is no annotation id and on no disk.
@@ -121,10 +121,16 @@ class RefcocoRoot:
             }
         )
 
+    def add_images(self, count: int) -> RefcocoRoot:
+        """Add images beyond the three of the default."""
+        for number in range(len(self.images), len(self.images) + count):
+            self._add_image(number, 1000 + number)
+        return self
+
     def detections(self) -> dict[str, list[list[float]]]:
         """Boxes a pixel off the annotated ones."""
         shifted = [[x + 1, y + 1, w, h] for x, y, w, h in BOXES_XYWH]
-        return {str(image_id): shifted for image_id in IMAGE_IDS}
+        return {str(image["id"]): shifted for image in self.images}
 
     def save(self, detections: object = None) -> RefcocoRoot:
         """Write references, a decoy of another split, instances and, if given, detections."""

@@ -10,7 +10,7 @@ def names(text: str) -> list[str]:
 
 def test_names_of_the_contract_exist() -> None:
     assert set(SPLITS) == {
-        "demo",
+        *("demo", "demo_location", "demo_parts", "paco_val", "paco_test"),
         *(
             f"{data}_{part}"
             for data in ("refcoco", "refcoco+")
@@ -41,13 +41,21 @@ def test_unknown_name_lists_closest_and_all_choices() -> None:
         UsageError, match=r"unknown split 'refcoco_vall' \(did you mean refcoco_val"
     ):
         parse_splits("refcoco_vall")
-    with pytest.raises(UsageError, match=r"choices: demo, refcoco_val, .*refcocog_all"):
+    with pytest.raises(UsageError, match=r"choices: demo, .*refcoco_val, .*refcocog_all, paco_all"):
         parse_splits("imagenet")
     with pytest.raises(UsageError, match="unknown split ''"):
         parse_splits("demo,")
 
 
-@pytest.mark.parametrize("name", ["paco_val", "paco_test"])
-def test_paco_is_refused_by_name(name: str) -> None:
-    with pytest.raises(UsageError, match=f"split {name}: PACO splits are not part of this version"):
-        parse_splits(name)
+def test_splits_of_parts() -> None:
+    assert [name for name, split in SPLITS.items() if split.has_parts] == [
+        "paco_val",
+        "paco_test",
+        "demo_parts",
+    ]
+    assert [name for name, split in SPLITS.items() if split.is_demo] == [
+        "demo",
+        "demo_location",
+        "demo_parts",
+    ]
+    assert names("paco_all") == ["paco_val", "paco_test"]
