@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from segment_anything import SamPredictor
-from segment_anything.modeling import Sam
 
+from fgvp_eval.out_of_memory import ShrinkingBatch
 from fgvp_eval.records import Box
 
 # Bounds SAM's float masks at its own 1024x1024 canvas and at the image's size.
-_BOXES_AT_ONCE = 64
+BOXES_AT_ONCE = 64
 
 
 @torch.no_grad()
 def box_masks(
-    sam: Sam,
-    image: NDArray[np.uint8],
-    boxes_xyxy: tuple[Box, ...],
-    *,
-    boxes_at_once: int = _BOXES_AT_ONCE,
+    predictor: SamPredictor, boxes_xyxy: tuple[Box, ...], batch: ShrinkingBatch | None = None
 ) -> torch.Tensor:
-    """Segment what each box holds; the image encoder runs once.
+    """Segment what each box holds.
 
     Args:
-        sam: The model.
-        image: ``[H, W, 3]`` uint8 RGB.
+        predictor: SAM with the image set.
         boxes_xyxy: N boxes in pixels of the image.
-        boxes_at_once: Boxes that go through the decoder together.
+        batch: How many boxes go through the decoder together.
 
     Returns:
         ``[N, H, W]`` bool on the model's device: SAM's single mask of each box.
     """
-    height, width = image.shape[:2]
+    height, width = predictor.original_size
     if not boxes_xyxy:
-        return torch.zeros((0, height, width), dtype=torch.bool, device=sam.device)
-    predictor = SamPredictor(sam)
-    predictor.set_image(image)
-    boxes = torch.tensor(boxes_xyxy, dtype=torch.float32, device=sam.device)  # [N, 4]
+        return torch.zeros((0, height, width), dtype=torch.bool, device=predictor.device)
+    boxes = torch.tensor(boxes_xyxy, dtype=torch.float32, device=predictor.device)  # [N, 4]
     prompts = predictor.transform.apply_boxes_torch(boxes, (height, width))  # [N, 4]
-    masks = []
-    for chunk in prompts.split(boxes_at_once):
+
+    def segment(part: slice) -> torch.Tensor:
         found, _, _ = predictor.predict_torch(
-            point_coords=None, point_labels=None, boxes=chunk, multimask_output=False
+            point_coords=None, point_labels=None, boxes=prompts[part], multimask_output=False
         )  # [n, 1, H, W] bool
-        masks.append(found[:, 0])
-    return torch.cat(masks)
+        masks: torch.Tensor = found[:, 0]
+        return masks
+
+    batch = batch or ShrinkingBatch(BOXES_AT_ONCE, "boxes")
+    return torch.cat(batch.run(segment, len(prompts)))

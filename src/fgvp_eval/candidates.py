@@ -47,7 +47,7 @@ def read_candidates(dataset: Dataset, proposals: Proposals) -> Candidates:
         DataError: The detections file is missing, broken or lacks an image. It is never silently
             replaced by the annotations, which are an easier set of candidates.
     """
-    if proposals.kind == "gt":
+    if proposals.kind != "detections":
         return Candidates(None, {})
     path = detections_path(dataset.split, dataset.root, proposals.path)
     detected, sha256 = read_detections(path, dataset)

@@ -1,0 +1,142 @@
+"""What gives an image its candidates and their masks: SAM by boxes or by a grid, or annotations.
+
+This is where other mask models go in. SAM 2 or a model of Hugging Face needs one class with the
+two members of :class:`MaskSource`; whatever it loads, batches or caches is its own affair, and no
+other step of an evaluation knows which model the masks came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fgvp_eval.annotated_masks import annotated_masks
+from fgvp_eval.box_masks import BOXES_AT_ONCE, box_masks
+from fgvp_eval.candidates import Candidates
+from fgvp_eval.embedding_cache import EmbeddingCache
+from fgvp_eval.grid_masks import OFFICIAL_GRID, GridSettings, grid_masks
+from fgvp_eval.mask_cleanup import area_at, clean_masks
+from fgvp_eval.out_of_memory import ShrinkingBatch
+from fgvp_eval.records import Box, ImageRecord
+from fgvp_eval.sam_models import SamModel
+from fgvp_eval.sam_prompting import prompt_ready
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedBoxes:
+    """The candidates of an image.
+
+    Attributes:
+        boxes_xyxy: N boxes, N >= 1, in the order that breaks ties.
+        masks: ``[N, H, W]`` bool on any device.
+    """
+
+    boxes_xyxy: tuple[Box, ...]
+    masks: torch.Tensor
+
+
+class MaskSource(Protocol):
+    """Finds the candidates of an image, each with its mask."""
+
+    @property
+    def stage(self) -> str:
+        """Name under which its seconds are counted."""
+
+    def find(self, image: ImageRecord, pixels: NDArray[np.uint8]) -> MaskedBoxes:
+        """Return the candidates of ``image``, whose pixels are ``[H, W, 3]`` uint8 RGB."""
+
+
+@dataclass(frozen=True)
+class BoxPrompts:
+    """SAM, prompted with each candidate box.
+
+    Attributes:
+        candidates: The boxes of every image.
+        model: The SAM.
+        clean_area: Holes and islands of fewer pixels are removed, measured in SAM's frame of long
+            side 1024 as the official code does; 0 leaves masks as SAM gives them.
+        cache: Where embeddings are kept; None for nowhere.
+    """
+
+    candidates: Candidates
+    model: SamModel
+    clean_area: float = 0.0
+    cache: EmbeddingCache | None = None
+    stage: str = "sam"
+    _batch: ShrinkingBatch = field(
+        default_factory=lambda: ShrinkingBatch(BOXES_AT_ONCE, "boxes"), repr=False
+    )
+
+    def find(self, image: ImageRecord, pixels: NDArray[np.uint8]) -> MaskedBoxes:
+        """See :class:`MaskSource`."""
+        size = (pixels.shape[0], pixels.shape[1])
+        boxes_xyxy = self.candidates.boxes_xyxy(image, size)
+        masks = box_masks(prompt_ready(self.model, pixels, self.cache), boxes_xyxy, self._batch)
+        return MaskedBoxes(boxes_xyxy, clean_masks(masks, area_at(size, self.clean_area))[0])
+
+
+@dataclass(frozen=True)
+class GridPrompts:
+    """SAM, prompted with a grid of points: its masks and their boxes are the candidates.
+
+    A box reaches to the far edge of the mask's last column and row, as annotated boxes do. Where
+    nothing is found, the one candidate is the whole image.
+
+    Attributes:
+        model: The SAM.
+        settings: Settings of the generator.
+        clean_area: As in :class:`BoxPrompts`.
+        cache: Where embeddings are kept; None for nowhere.
+    """
+
+    model: SamModel
+    settings: GridSettings = OFFICIAL_GRID
+    clean_area: float = 0.0
+    cache: EmbeddingCache | None = None
+    stage: str = "sam"
+
+    def find(self, image: ImageRecord, pixels: NDArray[np.uint8]) -> MaskedBoxes:
+        """See :class:`MaskSource`."""
+        height, width = pixels.shape[:2]
+        settings = self.settings.cleaned(area_at((height, width), self.clean_area))
+        found = grid_masks(prompt_ready(self.model, pixels, self.cache), settings)
+        if len(found) == 0:
+            whole = (0.0, 0.0, float(width), float(height))
+            return MaskedBoxes((whole,), torch.ones((1, height, width), dtype=torch.bool))
+        beyond = found.boxes_xyxy + found.boxes_xyxy.new_tensor([0, 0, 1, 1])  # [N, 4]
+        boxes_xyxy = tuple(
+            (float(a), float(b), float(c), float(d)) for a, b, c, d in beyond.tolist()
+        )
+        return MaskedBoxes(boxes_xyxy, found.runs.decode())
+
+
+@dataclass(frozen=True)
+class AnnotatedMasks:
+    """The annotated boxes and masks."""
+
+    candidates: Candidates
+    stage: str = "masks"
+
+    def find(self, image: ImageRecord, pixels: NDArray[np.uint8]) -> MaskedBoxes:
+        """See :class:`MaskSource`."""
+        size = (pixels.shape[0], pixels.shape[1])
+        masks = annotated_masks(image.annotations, size)
+        return MaskedBoxes(self.candidates.boxes_xyxy(image, size), masks)
+
+
+@dataclass(frozen=True)
+class UnmaskedBoxes:
+    """Boxes alone, with empty masks, for modes that never look at a mask."""
+
+    candidates: Candidates
+    stage: str = "masks"
+
+    def find(self, image: ImageRecord, pixels: NDArray[np.uint8]) -> MaskedBoxes:
+        """See :class:`MaskSource`."""
+        size = (pixels.shape[0], pixels.shape[1])
+        boxes_xyxy = self.candidates.boxes_xyxy(image, size)
+        return MaskedBoxes(boxes_xyxy, torch.zeros(len(boxes_xyxy), *size, dtype=torch.bool))
