@@ -1,0 +1,112 @@
+"""Relations: how the places and sizes that a sentence speaks of change the scores of boxes.
+
+This is the parse of ReCLIP with its released defaults. Where the released code divides zero by
+zero, the step is left out instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fgvp_eval.entity_trees import Entity, parse_entities
+from fgvp_eval.spatial_relations import relation_named, superlative_named
+
+Distribution = NDArray[np.float64]
+ScoreText = Callable[[str], ArrayLike]
+
+
+def relate(
+    caption: str,
+    boxes_xywh: ArrayLike,
+    score_text: ScoreText,
+    *,
+    kept: NDArray[np.bool_] | None = None,
+) -> Distribution:
+    """Return how likely each box is the one that a sentence refers to.
+
+    The result is p_sentence · p_entity, where p_sentence is the softmax of the whole sentence's
+    scores and p_entity that of the noun phrase it is about, changed step by step:
+    p_i ← p_i · Σ_j REL[i, j] q_j for a relation to an entity of distribution q, and
+    p_i ← Σ_j p_i p_j REL[i, j] for a superlative, each then divided by its sum.
+
+    Args:
+        caption: The sentence, lower-cased by the caller: words are told by their exact letters.
+        boxes_xywh: ``[N, 4]`` pixels, N >= 1.
+        score_text: Gives N finite logits of a text; asked for the sentence and each phrase.
+        kept: ``[N]``, the boxes that the sentence may refer to, all by default; the others get 0,
+            but can be what it relates to.
+
+    Returns:
+        ``[N]`` float64 >= 0; as in the released code its sum is at most 1, and 1 where the
+        sentence speaks of no place.
+
+    Raises:
+        UsageError: spaCy or its model is not installed.
+    """
+    boxes = np.asarray(boxes_xywh, dtype=np.float64).reshape(-1, 4)  # [N, 4]
+    whole = softmax(score_text(caption), kept)  # [N]
+    entity = parse_entities(caption)
+    if entity is None or len(boxes) == 1:
+        return whole
+    product = whole * _distribution(entity, boxes, score_text, kept)  # [N]
+    return product if product.any() else whole
+
+
+def phrases_of(caption: str) -> list[str]:
+    """Return the texts, beside the sentence itself, that :func:`relate` asks scores of.
+
+    Raises:
+        UsageError: spaCy or its model is not installed.
+    """
+    entity = parse_entities(caption)
+    return [] if entity is None else list(dict.fromkeys(_texts(entity)))
+
+
+def softmax(logits: ArrayLike, kept: NDArray[np.bool_] | None = None) -> Distribution:
+    """Return the softmax of logits ``[N]``, in float64; 0 where ``kept`` is False."""
+    values = np.asarray(logits, dtype=np.float64)  # [N]
+    if kept is not None:
+        values = np.where(kept, values, -np.inf)
+    powers = np.exp(values - values.max())
+    shares: Distribution = powers / powers.sum()
+    return shares
+
+
+def _head_text(entity: Entity) -> str:
+    """Return the text that an entity is scored by: the last link that is no relation extends it."""
+    phrases = [link.phrase for link in entity.links if relation_named(link.words) is None]
+    return phrases[-1] if phrases else entity.text
+
+
+def _texts(entity: Entity) -> list[str]:
+    related = [link.entity for link in entity.links if relation_named(link.words) is not None]
+    return [_head_text(entity), *(text for other in related for text in _texts(other))]
+
+
+def _distribution(
+    entity: Entity,
+    boxes_xywh: NDArray[np.float64],
+    score_text: ScoreText,
+    kept: NDArray[np.bool_] | None = None,
+) -> Distribution:
+    chances = softmax(score_text(_head_text(entity)), kept)  # [N]
+    for link in entity.links:
+        relation = relation_named(link.words)
+        if relation is not None:
+            # What a sentence relates to may be small, so no box is left out for it.
+            others = _distribution(link.entity, boxes_xywh, score_text)  # [N]
+            chances = _normalized(chances * (relation.holds(boxes_xywh) @ others), chances)
+    for words in entity.superlatives:
+        superlative = superlative_named(words)
+        if superlative is not None:
+            step = chances * (superlative.holds(boxes_xywh) @ chances)  # [N]
+            chances = _normalized(step, chances)
+    return chances
+
+
+def _normalized(step: Distribution, before: Distribution) -> Distribution:
+    total = step.sum()
+    return step / total if total > 0 else before

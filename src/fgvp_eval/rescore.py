@@ -1,0 +1,179 @@
+"""``python -m fgvp_eval.rescore RUN``: metrics and post-processing anew, without any model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from fgvp_eval.config import Aggregate
+from fgvp_eval.errors import EXIT_DONE, UsageError
+from fgvp_eval.metrics import judge, measure
+from fgvp_eval.postprocess import SentenceLogits, aggregate_modes, final_scores
+from fgvp_eval.presets import Post
+from fgvp_eval.records import Prediction
+from fgvp_eval.stored_runs import StoredRun, read_run
+from fgvp_eval.tables import TableRow, format_table, miss_table, preset_label
+from fgvp_eval.tool_command import ToolParser, run_tool
+
+_LOG = logging.getLogger("fgvp_eval")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = ToolParser(
+        prog="python -m fgvp_eval.rescore",
+        description="Recompute a run's metrics, and its post-processing as far as what it stored "
+        "allows: a run with --post RS can be rescored with any other.",
+        epilog="exit codes: 0 rescored; 2 wrong usage, or a broken run",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="run folder")
+    add("--post", choices=get_args(Post), help="default: that of the run")
+    add("--aggregate", choices=get_args(Aggregate), help="default: that of the run")
+    add("--out", type=Path, metavar="DIR", help="write the rescored run here, for compare")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return run_tool(lambda: _run(sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: Sequence[str]) -> int:
+    options = build_parser().parse_args(argv)
+    run = read_run(options.run)
+    rescored = rescore_run(run, options.post, options.aggregate)
+    rows = [_table_row(rescored, split, label) for split, label in rescored.rows]
+    if options.out is not None:
+        _write(rescored, options.run, options.out)
+    print("\n\n".join([format_table(rows), miss_table(rows)]))
+    return EXIT_DONE
+
+
+def rescore_run(run: StoredRun, post: Post | None, aggregate: Aggregate | None) -> StoredRun:
+    """Return a run with its predictions made anew.
+
+    Args:
+        run: The run.
+        post: Post-processing; None for the run's own.
+        aggregate: How modes become one; None for the run's own.
+
+    Raises:
+        UsageError: The run did not store what this needs.
+    """
+    rows, settings = {}, {}
+    for (split, label), predictions in run.rows.items():
+        before = run.settings(split)
+        wanted: tuple[Post, Aggregate] = (
+            post or before.get("post", "none"),
+            aggregate or before.get("aggregate", "sum"),
+        )
+        departs = [
+            name
+            for name, value in zip(("post", "aggregate"), wanted, strict=True)
+            if value != before.get(name, value)
+        ]
+        changed = list(dict.fromkeys([*before.get("changed", []), *departs]))
+        settings[split] = dict(before, post=wanted[0], aggregate=wanted[1], changed=changed)
+        as_stored = before.get("post", "none"), before.get("aggregate", "sum")
+        rows[split, label] = [
+            _rescored(prediction, wanted, as_stored, run) for prediction in predictions
+        ]
+    config = dict(run.results.get("config", {}), settings=settings)
+    metrics: dict[str, dict[str, Any]] = {}
+    for (split, label), predictions in rows.items():
+        metrics.setdefault(split, {})[label] = asdict(measure(predictions))
+    return StoredRun(run.path, dict(run.results, config=config, metrics=metrics), rows)
+
+
+def _rescored(
+    prediction: Prediction,
+    wanted: tuple[Post, Aggregate],
+    as_stored: tuple[Post, Aggregate],
+    run: StoredRun,
+) -> Prediction:
+    logits = SentenceLogits.stored(prediction)
+    golds_xyxy = prediction.golds_xyxy or (prediction.gold_xyxy,)
+    if logits is None:
+        one_mode = "+" not in prediction.mode
+        if wanted[0] != as_stored[0] or (wanted[1] != as_stored[1] and not one_mode):
+            raise _lacks(run, wanted, "each mode's scores", "RS")
+        choice = judge(prediction.scores, prediction.candidates_xyxy, golds_xyxy)
+        return replace(prediction, **vars(choice))
+    post, aggregate = wanted
+    if "S" in post and logits.negatives is None:
+        raise _lacks(run, wanted, "the scores of negatives", "S or RS")
+    if "R" in post and logits.phrases is None:
+        raise _lacks(run, wanted, "the scores of phrases", "R or RS")
+    kept = None if prediction.kept is None else np.array(prediction.kept)
+    scores = final_scores(
+        prediction.text,
+        logits,
+        prediction.candidates_xyxy,
+        post=post,
+        aggregate=aggregate,
+        kept=kept,
+    )
+    values = tuple(float(score) for score in scores)
+    before = int(np.argmax(aggregate_modes(logits.sentence, aggregate)))
+    return replace(
+        prediction,
+        scores=values,
+        pred_before_post=None if post == "none" and kept is None else before,
+        **vars(judge(values, prediction.candidates_xyxy, golds_xyxy)),
+    )
+
+
+def _lacks(run: StoredRun, wanted: tuple[str, str], what: str, needed: str) -> UsageError:
+    return UsageError(
+        f"{run.path} did not store {what}, which --post {wanted[0]} --aggregate {wanted[1]} needs; "
+        f"a run with --post {needed} does"
+    )
+
+
+def _table_row(run: StoredRun, split: str, label: str) -> TableRow:
+    settings = run.settings(split)
+    return TableRow(
+        split=split,
+        proposals=str(settings.get("proposals", "-")).partition(":")[0],
+        label=label,
+        metrics=measure(run.rows[split, label]),
+        post=settings["post"],
+        preset=preset_label(settings.get("preset"), settings.get("changed", [])),
+        published=settings.get("published_percent"),
+    )
+
+
+def _write(run: StoredRun, source: Path, folder: Path) -> None:
+    if folder.exists() and folder.resolve() == source.resolve():
+        raise UsageError(f"--out {folder} is the run itself; choose another folder")
+    results: Mapping[str, Any] = dict(run.results, rescored_from=str(source))
+    # Sentence by sentence, one line for each row of a split, as a run writes them.
+    splits = dict.fromkeys(split for split, _ in run.rows)
+    lines = [
+        json.dumps(prediction.record(), ensure_ascii=False) + "\n"
+        for split in splits
+        for of_one in zip(*(rows for key, rows in run.rows.items() if key[0] == split), strict=True)
+        for prediction in of_one
+    ]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "samples.jsonl").write_text("".join(lines), encoding="utf-8")
+        text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
+        (folder / "results.json").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--out {folder} cannot be written: {error.strerror}") from None
+    _LOG.info("wrote %s", folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""The sentences of one image: what CLIP is asked about them, and the predictions it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fgvp_eval.boxes import xyxy_from_xywh
+from fgvp_eval.caption_bank import CaptionBank
+from fgvp_eval.config import TEXT_COLOR, SplitSettings
+from fgvp_eval.errors import DataError
+from fgvp_eval.metrics import judge
+from fgvp_eval.postprocess import SentenceLogits, aggregate_modes, final_scores, large_enough
+from fgvp_eval.records import Box, ImageRecord, Prediction, Sample
+from fgvp_eval.relations import phrases_of
+from fgvp_eval.scorer import Query, Scorer
+from fgvp_eval.stage_times import StageTimes
+from fgvp_kernels.colors import PALETTE
+
+# Names that are words.
+COLOR_NAMES = tuple(name for name in PALETTE if "_" not in name)
+
+
+class SentenceScorer:
+    """Scores the sentences of images and chooses a candidate for each.
+
+    Args:
+        scorer: Scores texts under the K modes of ``settings``.
+        settings: Says which post-processing, and which modes make a row of the result table.
+        bank: The sentences that are subtracted; None if none are.
+        times: Where the seconds of post-processing are added.
+    """
+
+    def __init__(
+        self, scorer: Scorer, settings: SplitSettings, bank: CaptionBank | None, times: StageTimes
+    ) -> None:
+        self._scorer, self._settings, self._bank, self._times = scorer, settings, bank, times
+
+    def prepare(self, samples: Iterable[Sample]) -> None:
+        """Encode every text that the sentences will need, in one order.
+
+        Raises:
+            UsageError: Relations are asked for and spaCy or its model is not installed.
+        """
+        queries = [query for sample in samples for query in self._queries(sample)]
+        texts = [query for query in queries if isinstance(query, str)]
+        if self._bank is not None:
+            texts += self._bank.captions
+        if self._settings.color == TEXT_COLOR:
+            texts += COLOR_NAMES
+        self._scorer.prepare(texts)
+
+    def predict(
+        self,
+        image: ImageRecord,
+        pixels: NDArray[np.uint8],
+        masks: torch.Tensor,
+        candidates_xyxy: tuple[Box, ...],
+    ) -> dict[str, list[Prediction]]:
+        """Return the predictions of an image's sentences for each row, by its label.
+
+        Args:
+            image: The image.
+            pixels: ``[H, W, 3]`` uint8 RGB.
+            masks: ``[N, H, W]`` bool, one for each candidate.
+            candidates_xyxy: The N candidates.
+
+        Raises:
+            DataError: CLIP gave scores that are not finite.
+        """
+        found = self.logits(pixels, masks, candidates_xyxy, image.samples)
+        if not all(np.isfinite(part).all() for logits in found for part in logits.arrays()):
+            raise DataError(
+                f"{image.path}: CLIP gave scores that are not finite; try --precision fp32"
+            )
+        size = (pixels.shape[0], pixels.shape[1])
+        with self._times.measure("post"):
+            return {
+                "+".join(group): [
+                    self._prediction(image, size, sample, candidates_xyxy, logits, group)
+                    for sample, logits in zip(image.samples, found, strict=True)
+                ]
+                for group in self._settings.mode_groups
+            }
+
+    def logits(
+        self,
+        pixels: NDArray[np.uint8],
+        masks: torch.Tensor,
+        candidates_xyxy: Sequence[Box],
+        samples: Sequence[Sample],
+    ) -> list[SentenceLogits]:
+        """Return the logits of each sentence of one image and of all its post-processing needs."""
+        by_color: dict[str | None, list[int]] = {}
+        for index, sample in enumerate(samples):
+            color = None
+            if self._settings.color == TEXT_COLOR:
+                color = self._scorer.nearest(sample.text, COLOR_NAMES)
+            by_color.setdefault(color, []).append(index)
+        found: dict[int, SentenceLogits] = {}
+        for color, members in by_color.items():
+            asked = {index: self._queries(samples[index]) for index in members}
+            queries = list(dict.fromkeys(query for of_one in asked.values() for query in of_one))
+            options: dict[str, Any] = {} if color is None else {"color": color}
+            scores = self._scorer.score(
+                pixels, masks, candidates_xyxy, queries, **options
+            )  # [K, Q, N]
+            row_of = {query: scores[:, row] for row, query in enumerate(queries)}  # each [K, N]
+            for index, (sentence, *others) in asked.items():
+                negatives = None if self._bank is None else row_of[others.pop()]
+                phrases = {text: row_of[text] for text in others if isinstance(text, str)}
+                phrases_asked = phrases if "R" in self._settings.post else None
+                found[index] = SentenceLogits(row_of[sentence], negatives, phrases_asked)
+        return [found[index] for index in range(len(samples))]
+
+    def _queries(self, sample: Sample) -> list[Query]:
+        """Return the sentence, the phrases that relations ask for and, last, its negatives."""
+        queries: list[Query] = [sample.text]
+        if "R" in self._settings.post:
+            queries += [text for text in phrases_of(sample.text) if text != sample.text]
+        if self._bank is not None:
+            queries.append(self._bank.negatives_of(sample.sample_id))
+        return queries
+
+    def _prediction(
+        self,
+        image: ImageRecord,
+        size: tuple[int, int],
+        sample: Sample,
+        candidates_xyxy: tuple[Box, ...],
+        logits: SentenceLogits,
+        group: Sequence[str],
+    ) -> Prediction:
+        settings = self._settings
+        chosen = logits.of_modes([settings.modes.index(mode) for mode in group])
+        kept = large_enough(candidates_xyxy, size, settings.size_prior)
+        scores = final_scores(
+            sample.text,
+            chosen,
+            candidates_xyxy,
+            post=settings.post,
+            aggregate=settings.aggregate,
+            kept=kept,
+        )
+        values = tuple(float(score) for score in scores)
+        boxes_xyxy = {
+            annotation.ann_id: xyxy_from_xywh(annotation.box_xywh)
+            for annotation in image.annotations
+        }
+        golds_xyxy = tuple(boxes_xyxy[ann_id] for ann_id in sample.gold_ann_ids)
+        plain = Prediction(
+            sample_id=sample.sample_id,
+            image=image.name,
+            text=sample.text,
+            mode="+".join(group),
+            candidates_xyxy=candidates_xyxy,
+            scores=values,
+            **vars(judge(values, candidates_xyxy, golds_xyxy)),
+            golds_xyxy=golds_xyxy if len(golds_xyxy) > 1 else None,
+        )
+        if settings.post == "none" and kept is None:
+            return plain
+        before = aggregate_modes(chosen.sentence, settings.aggregate)  # [N]
+        return chosen.stored_in(plain, group, pred_before_post=int(np.argmax(before)), kept=kept)
