@@ -1,0 +1,160 @@
+"""Result tables and the summary page of part detection, in Markdown."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from fgvp_eval.metrics import IOU_THRESHOLD
+from fgvp_eval.part_candidates import LEAST_SHARE_INSIDE
+from fgvp_eval.part_crops import ENLARGED
+from fgvp_eval.part_metrics import PartMetrics, measure_parts
+from fgvp_eval.parts_report import PartsReport, PartsSplitResult
+
+_ROW = ("split", "modes", "assignment")
+_NAMING = ("named %", "95 % interval", "per object %", "chance %", "chance per object %", "parts")
+_DETECTION = (
+    *("box IoU > 0.5 %", "95 % interval", "mask IoU > 0.5 %", "mean box IoU", "mean mask IoU"),
+    *("chance %", "oracle box %", "oracle mask %", "parts"),
+)
+_PROTOCOL = (
+    "The protocol is this project's own; no numbers were published for it. An object is cut out "
+    f"with its box {ENLARGED:g} times as wide and high, and each of its annotated parts is asked "
+    'for as "a photo of a PART of an OBJECT". **Naming**: the candidates are the masks of the '
+    "object's own annotated parts, and a part is right if it is given its own. **Detection**: the "
+    f"candidates are SAM-grid masks with at least {100 * LEAST_SHARE_INSIDE:.0f} % of their area "
+    f"in the object's box, and a part is right if the box it is given has IoU > {IOU_THRESHOLD:g}; "
+    "the oracle is the share of parts for which there is such a candidate at all. The two do not "
+    "compare with each other. Intervals are bootstraps over images."
+)
+
+
+def parts_tables(report: PartsReport, *, least_parts: int = 1) -> str:
+    """Return one table for each protocol that was run.
+
+    Args:
+        report: The results.
+        least_parts: Count only objects with at least so many parts.
+    """
+    tables = []
+    for protocol, headers in (("naming", _NAMING), ("detection", _DETECTION)):
+        rows = []
+        for result in report.splits:
+            for (of_row, modes, assignment), parts in result.rows().items():
+                if of_row == protocol:
+                    metrics = measure_parts(parts, seed=report.config.seed, least_parts=least_parts)
+                    cells = _naming(metrics) if protocol == "naming" else _detection(metrics)
+                    rows.append((result.dataset.split.name, modes, assignment, *cells))
+        if rows:
+            alignment = ["left"] * len(_ROW) + ["right"] * len(headers)
+            tables.append(
+                tabulate(
+                    rows,
+                    (*_ROW, *headers),
+                    tablefmt="github",
+                    disable_numparse=True,
+                    colalign=alignment,
+                )
+            )
+    return "\n\n".join(tables)
+
+
+def parts_summary(report: PartsReport, command: str) -> str:
+    """Return the page that tells a reader what was run and what came out.
+
+    Args:
+        report: The results.
+        command: The command line that was run.
+    """
+    paragraphs = ["# Evaluation of visual prompts on parts", f"`{command}`", parts_tables(report)]
+    if not report.complete:
+        paragraphs.append("**Incomplete:** some parts could not be scored (see below).")
+    paragraphs += [_PROTOCOL, "## Objects with two or more parts"]
+    paragraphs.append(parts_tables(report, least_parts=2) or "none")
+    paragraphs += [_split_paragraph(result) for result in report.splits]
+    models = "\n".join(
+        f"- {model['kind']} `{model['name']}`, sha256 `{model['sha256']}`"
+        for model in report.models
+    )
+    seconds = tabulate(
+        [(stage, f"{spent:.1f}") for stage, spent in report.seconds.items()],
+        ("stage", "seconds"),
+        tablefmt="github",
+    )
+    paragraphs += [
+        f"Device: {report.device}, CLIP in {report.precision}.",
+        "## Models",
+        models,
+        "## Where the time went",
+        seconds,
+    ]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _naming(metrics: PartMetrics) -> tuple[str, ...]:
+    return (
+        _percent(metrics.share),
+        _interval(metrics),
+        _percent(metrics.share_of_objects),
+        _percent(metrics.chance),
+        _percent(metrics.chance_of_objects),
+        str(metrics.parts),
+    )
+
+
+def _detection(metrics: PartMetrics) -> tuple[str, ...]:
+    return (
+        _percent(metrics.share),
+        _interval(metrics),
+        _percent(metrics.mask_share),
+        _ratio(metrics.mean_box_iou),
+        _ratio(metrics.mean_mask_iou),
+        _percent(metrics.chance),
+        _percent(metrics.oracle_share),
+        _percent(metrics.oracle_mask_share),
+        str(metrics.parts),
+    )
+
+
+def _split_paragraph(result: PartsSplitResult) -> str:
+    dataset = result.dataset
+    counts, published = dataset.counts, dataset.published
+    objects = sum(len(image.objects) for image in dataset.images)
+    lines = [
+        f"## {dataset.split.name}",
+        "",
+        f"- on disk: {counts.images} images, {counts.objects} objects, {counts.parts} parts; "
+        f"evaluated: {objects} objects on {len(dataset.images)} images",
+    ]
+    lines += [f"- left out: {count} {reason}" for reason, count in dataset.left_out.items()]
+    if result.settings.post == "S":
+        lines.append(
+            f"- each score is less the mean score of the other {len(dataset.phrases) - 1} phrases"
+        )
+    if dataset.split.is_demo:
+        lines.append(
+            "- this is the **demo**: generated scenes and small models that were trained on other "
+            "scenes, not a benchmark; it shows that the protocol runs"
+        )
+    if published is not None and published != counts:
+        lines.append(
+            f"- **WARNING**: the published split has {published.images} images, "
+            f"{published.objects} objects, {published.parts} parts; these results do not compare "
+            "with it"
+        )
+    lines += [
+        f"- not scored: `{unscored.sample_id}`: {unscored.reason}" for unscored in result.unscored
+    ]
+    return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(metrics: PartMetrics) -> str:
+    low_high = metrics.interval_95
+    return "-" if low_high is None else f"{100 * low_high[0]:.1f} - {100 * low_high[1]:.1f}"
