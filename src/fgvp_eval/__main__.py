@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv``, by default the program's own, and return the exit code."""
     words = sys.argv[1:] if argv is None else argv
+    # What a scheduler or torchrun sends to end a run; it is told how to resume like Ctrl-C.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         from fgvp_eval.cli import run_command  # late, so that Ctrl-C is answered from the start
 

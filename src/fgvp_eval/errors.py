@@ -13,6 +13,10 @@ class EvalError(Exception):
     """The run cannot go on, for a reason that the user can mend; the message is one line."""
 
 
+class ProcessError(Exception):
+    """Another process of the run failed or ended; what is finished is kept. One line."""
+
+
 class UsageError(EvalError):
     """An option has a value that does not exist, does not fit another one, or is out of range."""
 

@@ -3,137 +3,133 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from fgvp_eval.annotated_masks import annotated_masks
-from fgvp_eval.box_masks import box_masks
-from fgvp_eval.boxes import xyxy_from_xywh
-from fgvp_eval.candidates import Candidates, read_candidates
 from fgvp_eval.clip_models import ClipModel, check_clip_name, load_clips, split_ensemble
-from fgvp_eval.config import EvalConfig, SplitSettings
-from fgvp_eval.errors import DataError, UsageError
+from fgvp_eval.config import EvalConfig
+from fgvp_eval.count_check import warn_of_counts
+from fgvp_eval.devices import choose_device, use_one_thread
+from fgvp_eval.drawing import blur_facts
+from fgvp_eval.entity_trees import load_parser, parser_identity
+from fgvp_eval.errors import DataError, ProcessError
 from fgvp_eval.images import decode_image
-from fgvp_eval.metrics import judge
+from fgvp_eval.journal import ImageOutcome, Outcomes
+from fgvp_eval.mask_sources import MaskSource
+from fgvp_eval.processes import ALONE, Processes
 from fgvp_eval.records import (
-    Box,
-    Dataset,
     ImageRecord,
     Prediction,
     RunReport,
     SplitResult,
     Unscored,
 )
-from fgvp_eval.refcoco import read_refcoco
+from fgvp_eval.run_folder import RunFolder
+from fgvp_eval.run_identity import run_identity
 from fgvp_eval.sam_models import SamModel, find_checkpoint, load_sam
 from fgvp_eval.scorer import Scorer
-from fgvp_eval.splits import Split
+from fgvp_eval.sentence_scores import SentenceScorer
+from fgvp_eval.split_plan import SplitPlan, read_plan
 from fgvp_eval.stage_times import Progress, StageTimes
-from fgvp_kernels import Mode, RenderOptions
-from fgvp_kernels.modes import Region
+from fgvp_kernels import RenderOptions
 
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """A split whose data is read and found good."""
-
-    dataset: Dataset
-    settings: SplitSettings
-    candidates: Candidates
-
-    @property
-    def masks(self) -> str:
-        """Where masks come from; ``unused`` spares SAM where no mode looks at a mask."""
-        regions = {Mode(mode).spec.region for mode in self.settings.modes}
-        return self.settings.masks if Region.MASK in regions else "unused"
-
-
-def evaluate(config: EvalConfig, before_scoring: Callable[[], None] | None = None) -> RunReport:
+def evaluate(
+    config: EvalConfig, folder: RunFolder, processes: Processes = ALONE
+) -> RunReport | None:
     """Evaluate every split of ``config``.
 
     All data is read and checked before any model is loaded, and all models before anything is
-    scored, so that a mistake shows within seconds and not after hours.
+    scored, so that a mistake shows within seconds and not after hours. Every finished image goes
+    to the journal in the run folder at once; what a journal there already holds is not done again.
 
     Args:
         config: The options.
-        before_scoring: Called once everything needed is there.
+        folder: Made once everything needed is there.
+        processes: This process among those that share the images.
+
+    Returns:
+        The results in the first process, None in the others.
 
     Raises:
-        UsageError: An option does not fit this machine or the models.
+        UsageError: An option does not fit this machine or the models, or the run folder holds
+            another run.
         DataError: Data or weights are missing or broken. A single broken image is no reason: its
             sentences are reported in the result as unscored.
+        ProcessError: Another process failed.
     """
-    device = choose_device(config.device)
+    device = choose_device(config.device, processes.local_rank)
+    if all(config.settings(split).is_small for split in config.splits):
+        use_one_thread(device)
     torch.manual_seed(config.seed)
     times = StageTimes(device)
     for split in config.splits:
-        for name in split_ensemble(config.settings(split).clip):
+        settings = config.settings(split)
+        for name in split_ensemble(settings.clip):
             check_clip_name(name)
+        if "R" in settings.post:
+            load_parser()
     with times.measure("load"):
-        plans = [_plan(config, split) for split in config.splits]
+        plans = [read_plan(config, split) for split in config.splits]
         clips, sams = _load_models(plans, config, device)
-    if before_scoring is not None:
-        before_scoring()
+    models = [sam.identity() for sam in sams.values()]
+    models += [clip.identity() for clip in _distinct(clips.values())]
+    if any("R" in plan.settings.post for plan in plans):
+        models.append(parser_identity())
+    precision = str(_distinct(clips.values())[0].dtype).removeprefix("torch.")
+    identity = run_identity(
+        config,
+        {plan.name: plan.settings for plan in plans},
+        {plan.name: plan.files_sha256 for plan in plans},
+        models,
+        grids={plan.name: plan.grid for plan in plans if plan.masks == "sam-grid"},
+        device=device.type,
+        precision=precision,
+    )
     options = RenderOptions(seed=config.seed)
-    results = []
-    for plan in plans:
-        scorer = Scorer(
-            clips[plan.settings.clip],
-            plan.settings.modes,
-            device=device,
-            options=options,
-            batch_size=config.batch_size,
-            times=times,
-        )
-        results.append(_evaluate_split(plan, sams.get(plan.settings.sam), scorer, times))
-    all_clips = {clip.name: clip for ensemble in clips.values() for clip in ensemble}
+    with folder.open_journal(identity, config.resume, processes) as (journal, done):
+        failure: Exception | None = None
+        try:
+            for plan in plans:
+                source = plan.mask_source(sams.get(plan.settings.sam))
+                scorer = Scorer(
+                    clips[plan.settings.clip],
+                    plan.settings.modes,
+                    device=device,
+                    options=options,
+                    batch_size=config.batch_size,
+                    times=times,
+                    styles=plan.styles(config.seed),
+                    template=plan.settings.template,
+                )
+                sentences = SentenceScorer(scorer, plan.settings, plan.bank(config.seed), times)
+                for outcome in _outcomes(plan, source, sentences, times, done, processes):
+                    journal.add(outcome)
+        except Exception as error:
+            failure = error
+        processes.check(failure, "scoring")
+    if not processes.is_first:
+        return None
+    finished = folder.read_journals(identity)
     return RunReport(
         config=config,
-        splits=tuple(results),
-        models=[sam.identity() for sam in sams.values()]
-        + [clip.identity() for clip in all_clips.values()],
-        blur={"kind": options.blur, "sigma": options.sigma, "frame": "short side = CLIP size"},
+        splits=tuple(_result(plan, finished) for plan in plans),
+        models=models,
+        blur=blur_facts(plans[0].styles(config.seed)),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-        precision=str(next(iter(all_clips.values())).dtype).removeprefix("torch."),
-        seconds=times.seconds,
+        precision=precision,
+        seconds=_seconds(times, finished),
     )
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device that ``name`` stands for; ``auto`` is a GPU if there is one.
-
-    Raises:
-        UsageError: There is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device {name} cannot be used: {reason}") from None
-    return device
-
-
-def _plan(config: EvalConfig, split: Split) -> _Plan:
-    settings = config.settings(split)
-    dataset = read_refcoco(_data_root(config, split), split, config.limit)
-    return _Plan(dataset, settings, read_candidates(dataset, settings.proposals))
-
-
 def _load_models(
-    plans: list[_Plan], config: EvalConfig, device: torch.device
+    plans: list[SplitPlan], config: EvalConfig, device: torch.device
 ) -> tuple[dict[str, tuple[ClipModel, ...]], dict[str, SamModel]]:
     """Return the CLIP ensembles and the SAMs that the plans need, by their options."""
-    sam_names = dict.fromkeys(plan.settings.sam for plan in plans if plan.masks == "sam")
+    sam_names = dict.fromkeys(plan.settings.sam for plan in plans if plan.needs_sam)
     data_root = config.folder_of_data()
     for name in sam_names:
         find_checkpoint(name, data_root)  # before a CLIP is downloaded for nothing
@@ -142,104 +138,98 @@ def _load_models(
     return clips, {name: load_sam(name, device, data_root) for name in sam_names}
 
 
-def _warn_of_counts(dataset: Dataset) -> None:
-    split, found, published = dataset.split, dataset.counts, dataset.split.published
-    if published is not None and found != published:
-        _LOG.warning(
-            "WARNING: %s has %d refs, %d images, %d sentences, but the published split has %d, "
-            "%d, %d: results do not compare with published ones",
-            *(split.name, found.refs, found.images, found.sentences),
-            *(published.refs, published.images, published.sentences),
-        )
+def _outcomes(
+    plan: SplitPlan,
+    source: MaskSource,
+    sentences: SentenceScorer,
+    times: StageTimes,
+    done: Outcomes,
+    processes: Processes,
+) -> Iterator[ImageOutcome]:
+    """Yield this process's images of a split, those that are done left out."""
+    if processes.is_first:
+        warn_of_counts(plan.name, plan.dataset.counts, plan.dataset.split.published)
+    images = plan.dataset.images
+    # What could not be scored is tried again: its image may have been mended.
+    scored = {
+        index
+        for (split, index), outcome in done.items()
+        if split == plan.name and not outcome.unscored
+    }
+    if scored and processes.is_first:
+        _LOG.info("%s: %d of %d images are done already", plan.name, len(scored), len(images))
+    mine = [index for index in range(len(images)) if processes.owns(index)]
+    left = [index for index in mine if index not in scored]
+    if not left:
+        return
+    # In one order and all at once: what a text is encoded with decides the last bits of its
+    # features, and they must not depend on which images this process has seen.
+    with times.measure("texts"):
+        sentences.prepare(sample for image in images for sample in image.samples)
+    with Progress(plan.name, sum(len(images[index].samples) for index in left)) as progress:
+        for index in left:
+            yield _outcome(index, plan, source, sentences, times)
+            progress.add(len(images[index].samples))
 
 
-def _data_root(config: EvalConfig, split: Split) -> Path:
-    if not split.is_demo:
-        return config.folder_of_data()
-    if config.data_root is not None and (config.data_root / split.dataset).is_dir():
-        return config.data_root
-    from fgvp_eval.demo.dataset import demo_data_root
-
-    return demo_data_root()
-
-
-def _evaluate_split(
-    plan: _Plan, sam: SamModel | None, scorer: Scorer, times: StageTimes
-) -> SplitResult:
-    _warn_of_counts(plan.dataset)
-    rows: dict[str, list[Prediction]] = {"+".join(group): [] for group in plan.settings.mode_groups}
+def _outcome(
+    index: int, plan: SplitPlan, source: MaskSource, sentences: SentenceScorer, times: StageTimes
+) -> ImageOutcome:
+    """Evaluate one image; one that is broken is an outcome, too."""
+    image = plan.dataset.images[index]
+    rows: dict[str, list[Prediction]] = {}
     unscored: list[Unscored] = []
-    total = sum(len(image.samples) for image in plan.dataset.images)
-    with Progress(plan.dataset.split.name, total) as progress:
-        for image in plan.dataset.images:
-            try:
-                _evaluate_image(image, plan, sam, scorer, times, rows)
-            except DataError as error:
-                reason = " ".join(str(error).split())
-                _LOG.warning("not scored: %d sentences: %s", len(image.samples), reason)
-                unscored += [
-                    Unscored(sample.sample_id, image.name, reason) for sample in image.samples
-                ]
-            progress.add(len(image.samples))
-    hashes = plan.dataset.files_sha256 | plan.candidates.files_sha256
-    return SplitResult(plan.dataset, plan.settings, plan.masks, rows, unscored, hashes)
+    before = dict(times.seconds)
+    try:
+        rows = _evaluate_image(image, source, sentences, times)
+    except DataError as error:
+        reason = " ".join(str(error).split())
+        _LOG.warning("not scored: %d sentences: %s", len(image.samples), reason)
+        unscored = [Unscored(sample.sample_id, image.name, reason) for sample in image.samples]
+    return ImageOutcome(plan.name, index, rows, unscored, times.since(before))
 
 
 def _evaluate_image(
-    image: ImageRecord,
-    plan: _Plan,
-    sam: SamModel | None,
-    scorer: Scorer,
-    times: StageTimes,
-    rows: dict[str, list[Prediction]],
-) -> None:
-    """Score all sentences of one image; adds to ``rows`` only if all of them can be scored."""
+    image: ImageRecord, source: MaskSource, sentences: SentenceScorer, times: StageTimes
+) -> dict[str, list[Prediction]]:
+    """Score all sentences of one image; returns the predictions of each row, by its label."""
     with times.measure("decode"):
         pixels = decode_image(image)  # [H, W, 3]
-    size = (pixels.shape[0], pixels.shape[1])
-    candidates_xyxy = plan.candidates.boxes_xyxy(image, size)
-    with times.measure("sam" if plan.masks == "sam" else "masks"):
-        masks = _masks(image, plan, sam, pixels, candidates_xyxy)  # [N, H, W]
-    texts = [sample.text for sample in image.samples]
-    logits = scorer.score(pixels, masks, candidates_xyxy, texts)  # [K, T, N]
-    if not np.isfinite(logits).all():
-        raise DataError(f"{image.path}: CLIP gave scores that are not finite; try --precision fp32")
-    gold_xyxy = {
-        annotation.ann_id: xyxy_from_xywh(annotation.box_xywh) for annotation in image.annotations
-    }
-    for group in plan.settings.mode_groups:
-        label = "+".join(group)
-        members = [plan.settings.modes.index(mode) for mode in group]
-        for sample, scores in zip(image.samples, logits[members].sum(axis=0), strict=True):
-            values = tuple(float(score) for score in scores)
-            golds_xyxy = [gold_xyxy[ann_id] for ann_id in sample.gold_ann_ids]
-            choice = judge(values, candidates_xyxy, golds_xyxy)
-            rows[label].append(
-                Prediction(
-                    sample_id=sample.sample_id,
-                    image=image.name,
-                    text=sample.text,
-                    mode=label,
-                    candidates_xyxy=candidates_xyxy,
-                    scores=values,
-                    **vars(choice),
-                )
+    with times.measure(source.stage):
+        found = source.find(image, pixels)  # N boxes, masks [N, H, W]
+    return sentences.predict(image, pixels, found.masks, found.boxes_xyxy)
+
+
+def _result(plan: SplitPlan, finished: Outcomes) -> SplitResult:
+    """Put the images of a split together, in the order of the split.
+
+    Raises:
+        ProcessError: An image is in no journal.
+    """
+    rows: dict[str, list[Prediction]] = {"+".join(group): [] for group in plan.settings.mode_groups}
+    unscored: list[Unscored] = []
+    for index, image in enumerate(plan.dataset.images):
+        outcome = finished.get((plan.name, index))
+        if outcome is None:
+            raise ProcessError(
+                f"{plan.name}: {image.name} is in no journal; the run folder must be one that all "
+                "processes share"
             )
+        unscored += outcome.unscored
+        for label, predictions in outcome.rows.items():
+            rows[label] += predictions
+    return SplitResult(plan.dataset, plan.settings, plan.masks, rows, unscored, plan.files_sha256)
 
 
-def _masks(
-    image: ImageRecord,
-    plan: _Plan,
-    sam: SamModel | None,
-    pixels: NDArray[np.uint8],
-    candidates_xyxy: tuple[Box, ...],
-) -> torch.Tensor:
-    """Return one mask per candidate, ``[N, H, W]`` bool."""
-    size = (pixels.shape[0], pixels.shape[1])
-    if plan.masks == "unused":
-        return torch.zeros(len(candidates_xyxy), *size, dtype=torch.bool)
-    if plan.masks == "gt":
-        return annotated_masks(image.annotations, size)
-    if sam is None:
-        raise RuntimeError("masks come from SAM, but none was loaded")
-    return box_masks(sam.sam, pixels, candidates_xyxy)
+def _seconds(times: StageTimes, finished: Outcomes) -> dict[str, float]:
+    """Return the seconds of each stage, for the images those of all starts and processes."""
+    total = {stage: times.seconds.get(stage, 0.0) for stage in ("load", "texts")}
+    for outcome in finished.values():
+        for stage, spent in outcome.seconds.items():
+            total[stage] = total.get(stage, 0.0) + spent
+    return total
+
+
+def _distinct(ensembles: Iterable[Sequence[ClipModel]]) -> list[ClipModel]:
+    """Return each model of several ensembles once."""
+    return list({clip.name: clip for ensemble in ensembles for clip in ensemble}.values())

@@ -77,6 +77,7 @@ class Dataset:
         images: Images in the order in which the references first name them.
         counts: Size of the whole split, before any limit.
         files_sha256: SHA-256 of each annotation file, by its path under the data root.
+        captions: Every sentence of the whole split, lower-cased, before any limit.
     """
 
     split: Split
@@ -84,6 +85,7 @@ class Dataset:
     images: tuple[ImageRecord, ...]
     counts: Counts
     files_sha256: dict[str, str]
+    captions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,20 @@ class Prediction:
         sample_id, image, text: As in :class:`Sample` and :class:`ImageRecord` (its ``name``).
         mode: Label of the row: mode names joined by ``+``.
         candidates_xyxy: The N candidate boxes.
-        scores: Their N logits, summed over modes and CLIP models.
+        scores: Their N scores: logits, summed over modes and CLIP models, or what the
+            post-processing made of them.
         pred: Index of the chosen candidate, the first of those that tie.
         gold_xyxy: The annotated box; of several, the one that overlaps the chosen box most.
         iou: Overlap of the two boxes, 0 to 1.
         correct: The overlap is above one half.
         share_correct: Share of the candidates that would have been correct: what chance scores.
+        golds_xyxy: All annotated boxes that count, if there are several.
+        pred_before_post: What would have been chosen without post-processing; this and the
+            following are None where there was none.
+        kept: Which candidates the size prior kept.
+        scores_by_mode: The sentence's N logits before post-processing, by mode.
+        negatives_by_mode: The mean logits of the sentences that were subtracted.
+        phrases_by_mode: The logits of each phrase that relations asked for, by phrase and mode.
     """
 
     sample_id: str
@@ -113,6 +123,16 @@ class Prediction:
     iou: float
     correct: bool
     share_correct: float
+    golds_xyxy: tuple[Box, ...] | None = None
+    pred_before_post: int | None = None
+    kept: tuple[bool, ...] | None = None
+    scores_by_mode: dict[str, tuple[float, ...]] | None = None
+    negatives_by_mode: dict[str, tuple[float, ...]] | None = None
+    phrases_by_mode: dict[str, dict[str, tuple[float, ...]]] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return what is written to ``samples.jsonl``: all that is not None."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

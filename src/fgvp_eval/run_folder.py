@@ -1,4 +1,4 @@
-"""The run folder: ``results.json``, ``samples.jsonl`` and ``summary.md``, each written whole."""
+"""The run folder: the journals of a run, and its results, each file of which is written whole."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import platform
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,11 +16,15 @@ from typing import Any
 
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.errors import UsageError
+from fgvp_eval.grid_masks import grid_settings
+from fgvp_eval.journal import Journal, Outcomes, journal_files, journal_path, read_journals
 from fgvp_eval.metrics import measure
+from fgvp_eval.processes import Processes
 from fgvp_eval.records import RunReport, SplitResult
-from fgvp_eval.tables import summary_page
+from fgvp_eval.tables import departures, published_percent, summary_page
 
 SCHEMA_VERSION = 1
+_SECONDS_TO_APPEAR = 20.0  # network file systems remember for a while that a file is not there
 _PACKAGES = (
     "fgvp-kernels",
     "torch",
@@ -30,6 +35,7 @@ _PACKAGES = (
     "scipy",
     "pillow",
     "pycocotools",
+    "spacy",
 )
 
 
@@ -49,6 +55,64 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"--out {self.path} cannot be made: {error.strerror}") from None
+
+    @contextmanager
+    def open_journal(
+        self, identity: Mapping[str, Any], resume: bool, processes: Processes
+    ) -> Iterator[tuple[Journal, Outcomes]]:
+        """Open this process's journal; the folder is made if need be.
+
+        Args:
+            identity: Tells the run from others.
+            resume: Keep what earlier starts have finished; else it is removed.
+            processes: This process among those of the run, all of which must call this.
+
+        Yields:
+            The journal, and what is done already.
+
+        Raises:
+            UsageError: The folder cannot be made, or holds or is taken by another run.
+            DataError: A journal is broken.
+            ProcessError: Another process failed.
+        """
+        failure: Exception | None = None
+        done: Outcomes = {}
+        try:
+            if processes.is_first:
+                self.create()
+                if not resume:
+                    self._remove_journals()
+        except Exception as error:
+            failure = error
+        processes.check(failure, "starting")
+        try:
+            self._await_folder(processes)
+            done = self.read_journals(identity)
+        except Exception as error:
+            failure = error
+        # Nobody writes before everybody has read.
+        processes.check(failure, "reading the journals")
+        with Journal(journal_path(self.path, processes.rank, processes.world), identity) as journal:
+            yield journal, done
+
+    def read_journals(self, identity: Mapping[str, Any]) -> Outcomes:
+        """Return all that the journals of the folder hold; see :func:`journal.read_journals`."""
+        return read_journals(self.path, identity)
+
+    def _await_folder(self, processes: Processes) -> None:
+        """Wait until a folder that another machine has made is seen here as well."""
+        end = time.monotonic() + _SECONDS_TO_APPEAR
+        while not self.path.is_dir():
+            if time.monotonic() > end:
+                raise UsageError(
+                    f"process {processes.rank} does not see {self.path.resolve()}; the run folder "
+                    "must be one that all machines share"
+                )
+            time.sleep(0.2)
+
+    def _remove_journals(self) -> None:
+        for path in journal_files(self.path):
+            path.unlink(missing_ok=True)
 
 
 def choose_folder(config: EvalConfig) -> RunFolder:
@@ -94,7 +158,7 @@ def _sample_records(result: SplitResult) -> Iterator[dict[str, Any]]:
     """Yield the records of ``samples.jsonl``, sentence by sentence, one for each row."""
     for predictions in zip(*result.rows.values(), strict=True):
         for prediction in predictions:
-            yield vars(prediction)
+            yield prediction.record()
 
 
 def _results(report: RunReport, command: Sequence[str]) -> dict[str, Any]:
@@ -146,7 +210,8 @@ def _config_facts(report: RunReport) -> dict[str, Any]:
         "device": config.device,
         "precision": report.precision,
         "batch_size": config.batch_size,
-        "post": "none",
+        "post": config.post or (config.preset.post if config.preset else "none"),
+        "preset": config.preset.name if config.preset else None,
         "out": None if config.out is None else str(config.out),
     }
 
@@ -159,8 +224,21 @@ def _settings_facts(result: SplitResult) -> dict[str, Any]:
         "compare_modes": settings.compare_modes,
         "proposals": settings.proposals.kind if path is None else f"detections:{path}",
         "masks": settings.masks,
+        "sam_grid": vars(grid_settings(settings.sam)) if result.masks == "sam-grid" else None,
         "sam": settings.sam,
         "clip": settings.clip,
+        "clean_masks": settings.clean_masks,
+        "cache": settings.cache,
+        "post": settings.post,
+        "aggregate": settings.aggregate,
+        "negatives": "all" if settings.negatives is None else settings.negatives,
+        "template": settings.template,
+        "size_prior": settings.size_prior,
+        "color": settings.color,
+        "drawing": settings.drawing,
+        "preset": settings.preset,
+        "changed": list(departures(result)),
+        "published_percent": published_percent(result),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 10.0
+_NAMES = {"sam": "SAM", "clip": "CLIP"}
+_ORDER = ("decode", "sam", "masks", "render", "clip", "texts", "post")
 
 
 class StageTimes:
@@ -39,15 +41,41 @@ class StageTimes:
             spent = time.perf_counter() - start
             self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
 
+    def since(self, before: Mapping[str, float]) -> dict[str, float]:
+        """Return the seconds that each stage took since ``seconds`` was ``before``."""
+        return {
+            stage: spent - before.get(stage, 0.0)
+            for stage, spent in self.seconds.items()
+            if spent > before.get(stage, 0.0)
+        }
+
+
+def split_line(seconds: Mapping[str, float]) -> str:
+    """Return one line that says where the time went, loading aside: seconds and shares."""
+    names = sorted(set(seconds) - {"load"}, key=[*_ORDER, *seconds].index)
+    stages = {name: seconds[name] for name in names}
+    total = sum(stages.values()) or 1.0
+    parts = [
+        f"{_NAMES.get(name, name)} {spent:.1f} s ({100 * spent / total:.0f} %)"
+        for name, spent in stages.items()
+    ]
+    return f"time: {', '.join(parts)}; loading {seconds.get('load', 0.0):.1f} s"
+
 
 class Progress:
-    """Counts sentences on stderr: a bar on a terminal, a plain line every ten seconds elsewhere."""
+    """Counts sentences on stderr: a bar on a terminal, a plain line every ten seconds elsewhere.
 
-    def __init__(self, name: str, total: int) -> None:
-        self._name, self._total, self._done = name, total, 0
+    Args:
+        name: What the line begins with.
+        total: How many there are.
+        unit: One of what is counted.
+    """
+
+    def __init__(self, name: str, total: int, unit: str = "sentence") -> None:
+        self._name, self._total, self._done, self._unit = name, total, 0, unit
         self._last = time.monotonic()
         self._bar = (
-            tqdm(total=total, desc=name, unit="sentence", file=sys.stderr)
+            tqdm(total=total, desc=name, unit=unit, file=sys.stderr)
             if sys.stderr.isatty()
             else None
         )
@@ -71,4 +99,4 @@ class Progress:
             self._bar.update(sentences)
         elif time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            _LOG.info("%s: %d of %d sentences", self._name, self._done, self._total)
+            _LOG.info("%s: %d of %d %ss", self._name, self._done, self._total, self._unit)

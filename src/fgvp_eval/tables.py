@@ -2,45 +2,156 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
 from tabulate import tabulate
 
-from fgvp_eval.metrics import measure
+from fgvp_eval.metrics import RECALL_RANKS, Cause, Metrics, measure
+from fgvp_eval.presets import PRESETS
 from fgvp_eval.records import RunReport, SplitResult
 
-_HEADERS = ("split", "proposals", "modes", "accuracy %", "95 % interval", "n", "chance %")
-_ALIGNMENT = ("left", "left", "left", "right", "right", "right", "right")
 _PROTOCOLS = {
     "gt": "candidates are **all annotated boxes** of the image (`--proposals gt`), an easier "
     "protocol than detected boxes",
     "detections": "candidates are a detector's boxes (`--proposals detections`)",
+    "sam-grid": "candidates are the masks that SAM finds from a grid of points "
+    "(`--proposals sam-grid`)",
 }
 _MASK_SOURCES = {
     "sam": "SAM, prompted with each candidate's box",
+    "sam-grid": "SAM, prompted with a grid of points",
     "gt": "the annotations",
     "unused": "not needed by these modes",
 }
 
 
-def result_table(report: RunReport) -> str:
-    """Return the table of a run, a row for each split and each ensemble of modes."""
+@dataclass(frozen=True)
+class TableRow:
+    """One row of the result table.
+
+    Attributes:
+        split: Name of the split.
+        proposals: Kind of candidates.
+        label: The modes.
+        metrics: What was measured.
+        post: The post-processing.
+        preset: Name of the preset and, in brackets, what departs from it; None without one.
+        published: The number printed for that row of the published table, in percent; None where
+            nothing compares.
+    """
+
+    split: str
+    proposals: str
+    label: str
+    metrics: Metrics
+    post: str = "none"
+    preset: str | None = None
+    published: float | None = None
+
+
+def table_rows(report: RunReport) -> list[TableRow]:
+    """Return the rows of a run, one for each split and each ensemble of modes."""
     rows = []
     for result in report.splits:
+        settings = result.settings
+        changed = departures(result)
+        preset = preset_label(settings.preset, changed)
         for label, predictions in result.rows.items():
-            metrics = measure(predictions)
-            low_high = metrics.interval_95
-            interval = f"{100 * low_high[0]:.1f} - {100 * low_high[1]:.1f}" if low_high else "-"
             rows.append(
-                (
-                    result.dataset.split.name,
-                    result.settings.proposals.kind,
-                    label,
-                    _percent(metrics.accuracy),
-                    interval,
-                    str(metrics.n),
-                    _percent(metrics.chance),
+                TableRow(
+                    split=result.dataset.split.name,
+                    proposals=settings.proposals.kind,
+                    label=label,
+                    metrics=measure(predictions),
+                    post=settings.post,
+                    preset=preset,
+                    published=published_percent(result),
                 )
             )
-    return tabulate(rows, _HEADERS, tablefmt="github", disable_numparse=True, colalign=_ALIGNMENT)
+    return rows
+
+
+def departures(result: SplitResult) -> tuple[str, ...]:
+    """Return what departs from a preset: options, and data of other counts than the published."""
+    split = result.dataset.split
+    same_data = split.published is None or split.published == result.dataset.counts
+    follows = result.settings.preset is None or same_data
+    return result.settings.changed if follows else (*result.settings.changed, "data")
+
+
+def preset_label(preset: str | None, changed: Sequence[str]) -> str | None:
+    """Return a preset's name with what departs from it; None without a preset."""
+    if preset is None or not changed:
+        return preset
+    return f"{preset} (changed: {', '.join(changed)})"
+
+
+def published_percent(result: SplitResult) -> float | None:
+    """Return the published number, which is of detected boxes and compares with nothing else."""
+    settings = result.settings
+    if settings.preset is None or settings.proposals.kind != "detections":
+        return None
+    return PRESETS[settings.preset].published.get(result.dataset.split.name)
+
+
+def result_table(report: RunReport) -> str:
+    """Return the table of a run, a row for each split and each ensemble of modes."""
+    return format_table(table_rows(report))
+
+
+def format_table(rows: Sequence[TableRow]) -> str:
+    """Return rows as a Markdown table.
+
+    Columns that say nothing are left out. Accuracies on different kinds of candidates, which do not
+    compare, stand in columns of their own.
+    """
+    kinds = list(dict.fromkeys(row.proposals for row in rows))
+    accuracies = {
+        "accuracy %" if len(kinds) == 1 else f"accuracy % ({kind})": [
+            _percent(row.metrics.accuracy) if row.proposals == kind else "" for row in rows
+        ]
+        for kind in kinds
+    }
+    columns: dict[str, list[str]] = {
+        "split": [row.split for row in rows],
+        "proposals": [row.proposals for row in rows],
+        "modes": [row.label for row in rows],
+    }
+    if any(row.post != "none" for row in rows):
+        columns["post"] = [row.post for row in rows]
+    if any(row.preset is not None for row in rows):
+        columns["preset"] = [row.preset or "" for row in rows]
+    left = len(columns)
+    columns |= accuracies
+    if any(row.published is not None for row in rows):
+        columns["published %"] = [
+            "-" if row.published is None else f"{row.published:.1f}" for row in rows
+        ]
+    columns["95 % interval"] = [_interval(row.metrics.interval_95) for row in rows]
+    columns["n"] = [str(row.metrics.n) for row in rows]
+    columns["chance %"] = [_percent(row.metrics.chance) for row in rows]
+    alignment = ["left"] * left + ["right"] * (len(columns) - left)
+    return tabulate(columns, "keys", tablefmt="github", disable_numparse=True, colalign=alignment)
+
+
+def miss_table(rows: Sequence[TableRow]) -> str:
+    """Return what bounds the accuracy of each row and why sentences were missed, in Markdown."""
+    columns: dict[str, list[str]] = {
+        "split": [row.split for row in rows],
+        "modes": [row.label for row in rows],
+        "ceiling %": [_percent(row.metrics.ceiling) for row in rows],
+        "95 % interval, images drawn": [
+            _interval(row.metrics.interval_95_clustered) for row in rows
+        ],
+    }
+    for k in RECALL_RANKS:
+        columns[f"recall@{k} %"] = [_percent(row.metrics.recall_at.get(k)) for row in rows]
+    for cause in get_args(Cause):
+        columns[cause.replace("_", " ")] = [str(row.metrics.misses.get(cause, 0)) for row in rows]
+    alignment = ["left"] * 2 + ["right"] * (len(columns) - 2)
+    return tabulate(columns, "keys", tablefmt="github", disable_numparse=True, colalign=alignment)
 
 
 def summary_page(report: RunReport, command: str) -> str:
@@ -50,7 +161,8 @@ def summary_page(report: RunReport, command: str) -> str:
         report: The results.
         command: The command line that was run.
     """
-    paragraphs = ["# Evaluation of visual prompts", f"`{command}`", result_table(report)]
+    rows = table_rows(report)
+    paragraphs = ["# Evaluation of visual prompts", f"`{command}`", format_table(rows)]
     if not report.complete:
         count = sum(len(result.unscored) for result in report.splits)
         paragraphs.append(f"**Incomplete:** {count} sentences could not be scored (see below).")
@@ -59,12 +171,18 @@ def summary_page(report: RunReport, command: str) -> str:
         "strictly above 0.5; the interval is Wilson's; chance is a choice at random among the "
         "candidates."
     )
+    notes = {PRESETS[name].note for name in _presets(report)}
+    paragraphs += [f"Preset: {note}." for note in sorted(notes)]
+    paragraphs += [
+        "## What was missed",
+        miss_table(rows),
+        "Ceiling: at least one candidate is right. Recall@k: one of the k of highest score is. A "
+        "miss has one cause: no candidate was right; post-processing flipped a right choice; or a "
+        "wrong candidate had the highest score before it.",
+    ]
     paragraphs += [_split_paragraph(result) for result in report.splits]
     blur = report.blur
-    models = "\n".join(
-        f"- {model['kind']} `{model['name']}`, sha256 `{model['sha256']}`"
-        for model in report.models
-    )
+    models = "\n".join(_model_line(model) for model in report.models)
     seconds = tabulate(
         [(stage, f"{spent:.1f}") for stage, spent in report.seconds.items()],
         ("stage", "seconds"),
@@ -81,6 +199,15 @@ def summary_page(report: RunReport, command: str) -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
+def _presets(report: RunReport) -> list[str]:
+    return [result.settings.preset for result in report.splits if result.settings.preset]
+
+
+def _model_line(model: Mapping[str, Any]) -> str:
+    told = f"sha256 `{model['sha256']}`" if "sha256" in model else f"version {model['version']}"
+    return f"- {model['kind']} `{model['name']}`, {told}"
+
+
 def _split_paragraph(result: SplitResult) -> str:
     split, counts = result.dataset.split, result.dataset.counts
     predictions = next(iter(result.rows.values()))
@@ -92,6 +219,11 @@ def _split_paragraph(result: SplitResult) -> str:
         f"- masks: {_MASK_SOURCES[result.masks]}",
         f"- on disk: {counts.refs} objects, {counts.images} images, {counts.sentences} sentences",
     ]
+    if result.settings.preset is not None and result.settings.proposals.kind != "detections":
+        lines.append(
+            f"- no published number stands beside these: that of {result.settings.preset} is of a "
+            "detector's boxes"
+        )
     if split.is_demo:
         lines.append("- this is the **demo**: generated scenes and small models, not a benchmark")
     if split.published is not None and split.published != counts:
@@ -104,6 +236,10 @@ def _split_paragraph(result: SplitResult) -> str:
         f"- not scored: `{unscored.sample_id}`: {unscored.reason}" for unscored in result.unscored
     ]
     return "\n".join(lines)
+
+
+def _interval(low_high: tuple[float, float] | None) -> str:
+    return "-" if low_high is None else f"{100 * low_high[0]:.1f} - {100 * low_high[1]:.1f}"
 
 
 def _percent(share: float | None) -> str:

@@ -138,7 +138,7 @@ def test_refused_run_leaves_no_folder(refusal: Any, root: Any, tmp_path: Path) -
     assert not (tmp_path / "run").exists()
 
 
-def test_interrupt_tells_how_to_repeat(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_tells_how_to_resume(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -146,8 +146,7 @@ def test_interrupt_tells_how_to_repeat(run: Any, monkeypatch: pytest.MonkeyPatch
     code, out, err = run("--split", "demo", "--out", "a b")
     assert (code, out) == (130, "")
     assert err == (
-        "fgvp_eval: interrupted; repeat the run with: "
-        "python -m fgvp_eval --split demo --out 'a b'\n"
+        "fgvp_eval: interrupted; resume it with: python -m fgvp_eval --split demo --out 'a b'\n"
     )
 
 

@@ -85,3 +85,58 @@ def test_chance_and_ceiling_are_means_over_sentences() -> None:
 def test_nothing_scored_is_not_zero_percent() -> None:
     found = measure([])
     assert (found.n, found.accuracy, found.interval_95, found.chance) == (0, None, None, None)
+
+
+def ranked(
+    scores: list[float], right: list[bool], image: str = "i", before: int | None = None
+) -> Prediction:
+    """A sentence whose candidates are right or wrong as told."""
+    gold = (0.0, 0.0, 4.0, 4.0)
+    boxes = tuple(gold if good else (9.0, 9.0, 10.0, 10.0 + k) for k, good in enumerate(right))
+    return Prediction(
+        "s", image, "t", "m", boxes, tuple(scores), **vars(judge(scores, boxes, [gold])),
+        pred_before_post=before,
+    )  # fmt: skip
+
+
+def test_recall_counts_the_best_k() -> None:
+    found = measure(
+        [
+            ranked([4, 3, 2, 1, 0, 0], [True, False, False, False, False, False]),
+            ranked([4, 3, 2, 1, 0, 0], [False, False, True, False, False, True]),
+            ranked([1, 1, 1, 1, 1, 1], [False, False, False, False, False, True]),
+            ranked([1, 0], [False, False]),
+        ]
+    )
+    assert found.recall_at == {1: 0.25, 2: 0.25, 3: 0.5, 5: 0.5}
+    assert found.recall_at[1] == found.accuracy
+    assert found.ceiling == 0.75
+
+
+def test_every_miss_has_one_cause() -> None:
+    found = measure(
+        [
+            ranked([1, 0], [True, False], before=1),
+            ranked([1, 0], [False, False], before=0),
+            ranked([1, 0], [False, True], before=1),
+            ranked([1, 0], [False, True], before=0),
+            ranked([1, 0], [False, True]),
+        ]
+    )
+    assert found.misses == {"no_candidate": 1, "post_flipped": 1, "ranked_wrong": 2}
+    assert sum(found.misses.values()) == found.n - found.correct
+
+
+def test_clustered_interval_is_wider_where_images_agree() -> None:
+    predictions = [
+        ranked([1, 0], [image % 2 == 0, True], image=str(image))
+        for image in range(40)
+        for _ in range(5)
+    ]
+    found = measure(predictions)
+    assert found.interval_95 is not None
+    assert found.interval_95_clustered is not None
+    wilson, clustered = (
+        high - low for low, high in (found.interval_95, found.interval_95_clustered)
+    )
+    assert clustered > 1.8 * wilson

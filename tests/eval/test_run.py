@@ -94,7 +94,8 @@ def test_results_describe_themselves(run: Any, root: Any, tmp_path: Path) -> Non
     assert results["complete"] is True
     assert results["config"]["seed"] == 3
     assert results["config"]["limit"] == 5
-    assert results["config"]["settings"]["refcoco+_testA"] == {
+    settings = results["config"]["settings"]["refcoco+_testA"]
+    expected = {
         "data_root": str(root.path),
         "modes": ["blur_reverse_mask"],
         "compare_modes": False,
@@ -102,7 +103,10 @@ def test_results_describe_themselves(run: Any, root: Any, tmp_path: Path) -> Non
         "masks": "sam",
         "sam": "demo",
         "clip": "demo",
+        "clean_masks": 0,
+        "cache": False,
     }
+    assert {name: settings[name] for name in expected} == expected
     assert results["blur"]["kind"] == "gaussian"
     assert results["versions"]["torch"] == torch.__version__.split("+")[0] or torch.__version__
     assert [model["kind"] for model in results["models"]] == ["sam", "clip"]
@@ -309,5 +313,5 @@ def test_a_run_can_be_repeated_into_its_folder(run: Any, root: Any, tmp_path: Pa
     for _ in range(2):
         assert run(*TEST_A, "--data-root", root.path, "--limit", "1", "--out", "run")[0] == 0
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        *("results.json", "samples.jsonl", "summary.md"),
+        *("journal.jsonl", "results.json", "samples.jsonl", "summary.md"),
     ]

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -6,7 +7,9 @@ import pytest
 import torch
 
 from fgvp_eval import scorer as scorer_module
+from fgvp_eval.caption_bank import CaptionMean
 from fgvp_eval.clip_models import ClipModel, PictureSpec
+from fgvp_eval.drawing import DrawStyle
 from fgvp_eval.scorer import Scorer
 from fgvp_eval.stage_times import StageTimes
 from fgvp_kernels import RenderOptions, render_batch
@@ -49,14 +52,20 @@ def fake(size: int, seed: int, scale: float) -> ClipModel:
     )
 
 
-def make_scorer(clips: Sequence[ClipModel], batch_size: int = 64) -> Scorer:
+def make_scorer(
+    clips: Sequence[ClipModel],
+    batch_size: int = 64,
+    modes: Sequence[str] = MODES,
+    **options: Any,
+) -> Scorer:
     return Scorer(
         clips,
-        MODES,
+        modes,
         device=CPU,
         options=RenderOptions(sigma=3.0),
         batch_size=batch_size,
         times=StageTimes(CPU),
+        **options,
     )
 
 
@@ -143,3 +152,74 @@ def test_unmarked_candidates_tie_exactly() -> None:
     logits = make_scorer([fake(16, 0, 100.0)], batch_size=7).score(image, many, BOXES * 50, TEXTS)
     assert (logits[0] == logits[0, :, :1]).all()
     assert not (logits[1] == logits[1, :, :1]).all()
+
+
+def test_mean_of_captions_gives_the_mean_of_their_logits() -> None:
+    scorer = make_scorer([fake(16, 0, 100.0), fake(20, 1, 30.0)])
+    captions = ("red one", "blue one", "red one", "green")
+    each = scorer.score(*scene(), BOXES, captions)  # [K, 4, N]
+    for reused in (True, False):
+        mean = CaptionMean("some", captions, reused=reused)
+        found = scorer.score(*scene(), BOXES, ["blue one", mean])
+        np.testing.assert_allclose(found[:, 1], each.mean(axis=1), rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(found[:, 0], each[:, 1], rtol=1e-5)
+
+
+def test_template_is_where_every_text_goes() -> None:
+    clip = fake(16, 0, 1.0)
+    scorer = make_scorer([clip], template="{} is in red color.")
+    scorer.score(*scene(), BOXES, ["dog", CaptionMean("bank", ("cat",))])
+    assert clip.model.texts == ["dog is in red color.", "cat is in red color."]  # type: ignore[attr-defined]
+
+
+def test_nearest_name_is_that_of_the_highest_logit_sum() -> None:
+    clips = [fake(16, 0, 100.0), fake(20, 1, 30.0)]
+    names = ("red", "green", "cyan", "black")
+    features = [
+        np.array(
+            [
+                clip.model.encode_text(clip.tokenizer([f"a photo of {text}"]))[0].numpy()
+                for text in ("green thing", *names)
+            ]
+        )
+        for clip in clips
+    ]
+    logits = [
+        sum(
+            clip.logit_scale * cosine(of_clip[0], of_clip[1 + index])
+            for clip, of_clip in zip(clips, features, strict=True)
+        )
+        for index in range(len(names))
+    ]
+    assert make_scorer(clips).nearest("green thing", names) == names[int(np.argmax(logits))]
+
+
+def test_styles_order_frame_and_colour_reach_the_renderer() -> None:
+    clip, captions = fake(16, 0, 100.0), ["red one"]
+    framed = DrawStyle(RenderOptions.official(sigma=4.0), frame=24)
+    original = DrawStyle(RenderOptions(sigma=2.0), order="render_first")
+    styles = {"crop": original, "mask": framed, "contour": framed}
+    modes = ("mask", "crop", "contour")
+    scorer = make_scorer([clip], modes=modes, styles=styles)
+    found = scorer.score(*scene(), BOXES, captions, color="blue")
+    image, masks = scene()
+    for index, mode in enumerate(modes):
+        style = styles[mode]
+        pictures = render_batch(
+            image,
+            masks,
+            mode,
+            boxes=torch.tensor(BOXES),
+            size=style.frame or 16,
+            order=style.order,
+            options=replace(style.options, tint_color="blue", line_color="blue"),
+            normalize=(clip.pictures.mean, clip.pictures.std),
+        )
+        if style.frame:
+            pictures = torch.nn.functional.interpolate(pictures, (16, 16), mode="bilinear")
+        text = clip.model.encode_text(clip.tokenizer(["a photo of red one"]))[0].numpy()
+        expected = [
+            100.0 * cosine(clip.model.encode_image(picture[None])[0].numpy(), text)
+            for picture in pictures
+        ]
+        np.testing.assert_allclose(found[index, 0], expected, rtol=1e-4, atol=1e-3)

@@ -1,0 +1,43 @@
+"""The device of a process, and its threads."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from fgvp_eval.errors import UsageError
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """Return the device that ``name`` stands for; ``auto`` is a GPU if there is one.
+
+    Args:
+        name: ``auto`` or a name that torch knows; without a number it is one GPU for each process.
+        local_rank: Number of this process among those of its machine.
+
+    Raises:
+        UsageError: There is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        if device.type == "cuda" and device.index is None:
+            device = torch.device("cuda", local_rank % max(1, torch.cuda.device_count()))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {name} cannot be used: {reason}") from None
+    return device
+
+
+def use_one_thread(device: torch.device) -> None:
+    """Let a CPU compute with one thread, unless ``OMP_NUM_THREADS`` says how many.
+
+    The last bits of a product depend on the number of threads, and ``torchrun`` gives one to each
+    of several processes; so a run gives the same on any number of them. Large models are worth
+    more threads than that; the small ones of the demo are not.
+    """
+    if device.type == "cpu" and not os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(1)

@@ -1,0 +1,201 @@
+"""The journal of a run: finished images, appended to files that survive a kill at any moment.
+
+Each process has a file of its own in the run folder, ``journal.jsonl`` or
+``journal.RANK-of-WORLD.jsonl``. The first line says which run it belongs to; each further line
+holds one finished image. A line counts once its newline is on the disk, so a torn last line is an
+image that was not finished. A run reads the files of every earlier start, whatever the number of
+processes was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from fgvp_eval.errors import DataError, UsageError
+from fgvp_eval.records import Prediction, Unscored
+from fgvp_eval.run_identity import differences
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ImageOutcome:
+    """What came out of one image.
+
+    Attributes:
+        split: Name of the split.
+        index: Number of the image in the split.
+        rows: Predictions of the image's sentences for each row of the result table, by label;
+            empty if the image could not be scored.
+        unscored: Its sentences, if they could not be scored.
+        seconds: Seconds spent on it by stage.
+    """
+
+    split: str
+    index: int
+    rows: dict[str, list[Prediction]]
+    unscored: list[Unscored]
+    seconds: dict[str, float]
+
+
+Outcomes = dict[tuple[str, int], ImageOutcome]
+
+
+class Journal:
+    """The file that this process appends to. Use it in a ``with`` block.
+
+    Args:
+        path: The file; see :func:`journal_path`.
+        identity: Tells this run from others; see :func:`run_identity.run_identity`.
+
+    Raises:
+        UsageError: Another run is writing the same file.
+    """
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+        self._file = path.open("a+b")
+        try:
+            _lock(self._file, path)
+            self._drop_torn_line()
+            if self._file.seek(0, os.SEEK_END) == 0:
+                self._append({"journal": _FORMAT, "identity": identity})
+                _sync_folder(path.parent)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, outcome: ImageOutcome) -> None:
+        """Append an image; it is on the disk when this returns."""
+        record = {
+            "split": outcome.split,
+            "index": outcome.index,
+            "rows": {
+                label: [prediction.record() for prediction in predictions]
+                for label, predictions in outcome.rows.items()
+            },
+            "unscored": [vars(unscored) for unscored in outcome.unscored],
+            "seconds": outcome.seconds,
+        }
+        self._append(record)
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _drop_torn_line(self) -> None:
+        self._file.seek(0)
+        content = self._file.read()
+        self._file.truncate(content.rfind(b"\n") + 1)
+
+
+def journal_path(folder: Path, rank: int, world: int) -> Path:
+    """Return the journal file of one of ``world`` processes."""
+    return folder / ("journal.jsonl" if world == 1 else f"journal.{rank}-of-{world}.jsonl")
+
+
+def journal_files(folder: Path) -> list[Path]:
+    """Return the journal files of every start of a run, in a fixed order."""
+    return sorted(path for path in folder.glob("journal*.jsonl") if path.is_file())
+
+
+def read_journals(folder: Path, identity: Mapping[str, Any]) -> Outcomes:
+    """Read all images that the journals in a run folder hold.
+
+    An image that was scored by one start and not by another is scored.
+
+    Raises:
+        UsageError: A journal belongs to another run; the message names what differs.
+        DataError: A line other than the last is broken.
+    """
+    outcomes: Outcomes = {}
+    for path in journal_files(folder):
+        for outcome in _read(path, identity):
+            key = outcome.split, outcome.index
+            known = outcomes.get(key)
+            if known is None or known.unscored:
+                outcomes[key] = outcome
+    return outcomes
+
+
+def _read(path: Path, identity: Mapping[str, Any]) -> Iterator[ImageOutcome]:
+    *lines, _torn = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            if number == 1:
+                _check_header(record, identity, path)
+            else:
+                yield _outcome(record)
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(
+                f"{path}: line {number} is broken ({type(error).__name__}: {error}); "
+                "--no-resume starts the run anew"
+            ) from None
+
+
+def _check_header(header: Mapping[str, Any], identity: Mapping[str, Any], path: Path) -> None:
+    if header["journal"] != _FORMAT:
+        raise ValueError(f"journal format {header['journal']}, this version has {_FORMAT}")
+    # As it comes back from a file, tuples being lists.
+    now = json.loads(json.dumps(identity))
+    found = differences(header["identity"], now)
+    if found:
+        raise UsageError(
+            f"{path} is of another run: {'; '.join(found[:3])}"
+            f"{f'; and {len(found) - 3} more' if len(found) > 3 else ''}; choose another --out, "
+            "or --no-resume to start anew"
+        )
+
+
+def _outcome(record: Mapping[str, Any]) -> ImageOutcome:
+    return ImageOutcome(
+        split=record["split"],
+        index=record["index"],
+        rows={
+            label: [Prediction(**_with_tuples(fields)) for fields in predictions]
+            for label, predictions in record["rows"].items()
+        },
+        unscored=[Unscored(**fields) for fields in record["unscored"]],
+        seconds=record["seconds"],
+    )
+
+
+def _with_tuples(value: Any) -> Any:
+    """Return a value of a JSON file with tuples for lists, as records have them."""
+    if isinstance(value, Mapping):
+        return {name: _with_tuples(item) for name, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system, which has no such lock
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"{path} is being written by another run; choose another --out") from None
+    except OSError:  # a network file system without locks
+        return
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the new file's name to the disk as well."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

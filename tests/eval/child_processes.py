@@ -1,0 +1,113 @@
+"""Command lines run in processes of their own, with the models that the test has put in place."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+
+import torch
+
+from fgvp_eval.cli import run_command
+
+_PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Child:
+    """A started process; its streams are files."""
+
+    process: ForkProcess
+    log: Path
+
+    def wait(self) -> tuple[int, str, str]:
+        """Return exit code (the negative signal if it was killed), stdout and stderr."""
+        self.process.join(_PATIENCE)
+        if self.process.exitcode is None:
+            self.process.kill()
+            raise TimeoutError(f"{self.log}: {self.log.with_suffix('.err').read_text()}")
+        out, err = (self.log.with_suffix(suffix).read_text() for suffix in (".out", ".err"))
+        return self.process.exitcode, out, err
+
+
+def start(
+    words: Sequence[object],
+    log: Path,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    port: int = 0,
+    prepare: Callable[[], None] | None = None,
+) -> Child:
+    """Start a command line in a copy of this process.
+
+    Args:
+        words: The arguments.
+        log: Where its streams go, without the suffix.
+        rank: Its number among ``world`` processes.
+        world: How many there are.
+        port: Where they meet.
+        prepare: Called in the new process before anything else.
+    """
+    context = multiprocessing.get_context("fork")
+    place = {
+        "RANK": rank,
+        "WORLD_SIZE": world,
+        "LOCAL_RANK": rank,
+        "LOCAL_WORLD_SIZE": world,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
+
+    def body() -> None:
+        for stream, suffix in ((1, ".out"), (2, ".err")):
+            descriptor = os.open(log.with_suffix(suffix), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(descriptor, stream)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+        torch.set_num_threads(1)
+        os.environ.update({name: str(value) for name, value in place.items()})
+        if prepare is not None:
+            prepare()
+        code = run_command([str(word) for word in words])
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    process = context.Process(target=body)
+    process.start()
+    return Child(process, log)
+
+
+def start_all(
+    words: Sequence[object],
+    log: Path,
+    world: int,
+    prepare: Callable[[int], None] | None = None,
+) -> list[Child]:
+    """Start the same command line in ``world`` processes that form one run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return [
+        start(
+            words,
+            log.with_name(f"{log.name}-{rank}"),
+            rank=rank,
+            world=world,
+            port=port,
+            prepare=None if prepare is None else lambda rank=rank: prepare(rank),
+        )
+        for rank in range(world)
+    ]
+
+
+def die() -> None:
+    """End this process as ``kill -9`` does."""
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,253 @@
+"""Runs that end early, and what the same command makes of them."""
+
+import json
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from child_processes import die, start
+
+from fgvp_eval import journal, pipeline
+from fgvp_eval.journal import Journal
+from fgvp_eval.processes import Processes
+from fgvp_eval.resuming import resume_command
+
+IMAGES = 6
+WORDS = ("--split", "refcoco+_testA", "--sam", "demo", "--clip", "demo", "--modes", "crop,D4")
+# The first line of a journal and the name of the file are brought to the disk before any image.
+SYNCS_BEFORE_IMAGES = 2
+
+
+@pytest.fixture
+def words(root: Any, random_models: None) -> tuple[object, ...]:
+    root.add_images(IMAGES - 3).save(root.detections())
+    return (*WORDS, "--data-root", root.path)
+
+
+@pytest.fixture
+def whole(run: Any, words: tuple[object, ...], tmp_path: Path) -> bytes:
+    """The samples of a run that nothing disturbed."""
+    code, _, err = run(*words, "--out", "whole")
+    assert code == 0, err
+    return (tmp_path / "whole" / "samples.jsonl").read_bytes()
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the images that were worked on."""
+    names: list[str] = []
+    decode = pipeline.decode_image
+
+    def counting(record: Any) -> Any:
+        names.append(record.name)
+        return decode(record)
+
+    monkeypatch.setattr(pipeline, "decode_image", counting)
+    return names
+
+
+def dying_at_sync(number: int) -> Callable[[], None]:
+    """Kill the process when it brings its line of this number to the disk."""
+
+    def prepare() -> None:
+        calls: list[int] = []
+        sync = os.fsync
+
+        def fsync(descriptor: int) -> None:
+            calls.append(descriptor)
+            if len(calls) == number:
+                die()
+            sync(descriptor)
+
+        journal.os.fsync = fsync
+
+    return prepare
+
+
+@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("images", [1, 3, IMAGES])
+def test_killed_run_is_finished_by_the_same_command(
+    run: Any, words: Any, whole: bytes, decoded: list[str], tmp_path: Path, images: int, torn: bool
+) -> None:
+    command = (*words, "--out", "run")
+    child = start(command, tmp_path / "log", prepare=dying_at_sync(SYNCS_BEFORE_IMAGES + images))
+    assert child.wait()[0] == -9
+    path = tmp_path / "run" / "journal.jsonl"
+    content = path.read_bytes()
+    assert content.count(b"\n") == 1 + images
+    assert not (tmp_path / "run" / "samples.jsonl").exists()
+    if torn:
+        path.write_bytes(content[:-10])
+    done = images - torn
+    decoded.clear()
+    code, out, err = run(*command)
+    assert code == 0
+    assert out.count("\n") == 3
+    assert len(decoded) == IMAGES - done
+    assert (f"{done} of {IMAGES} images are done already" in err) == (done > 0)
+    assert (tmp_path / "run" / "samples.jsonl").read_bytes() == whole
+
+
+def test_killed_before_the_first_line_is_whole(
+    run: Any, words: Any, whole: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "journal.jsonl").write_bytes(b'{"journal": 1, "iden')
+    assert run(*words, "--out", "run")[0] == 0
+    assert (tmp_path / "run" / "samples.jsonl").read_bytes() == whole
+
+
+def test_finished_run_is_not_done_again(
+    run: Any, words: Any, whole: bytes, decoded: list[str], tmp_path: Path
+) -> None:
+    decoded.clear()
+    first = json.loads((tmp_path / "whole" / "results.json").read_text())
+    code, out, _ = run(*words, "--out", "whole")
+    assert (code, decoded) == (0, [])
+    assert "refcoco+_testA" in out
+    assert (tmp_path / "whole" / "samples.jsonl").read_bytes() == whole
+    again = json.loads((tmp_path / "whole" / "results.json").read_text())
+    assert again["metrics"] == first["metrics"]
+    assert again["seconds"]["render"] == first["seconds"]["render"]
+
+
+def test_resume_no_resume_starts_anew(
+    run: Any, words: Any, whole: bytes, decoded: list[str], tmp_path: Path
+) -> None:
+    decoded.clear()
+    assert run(*words, "--out", "whole", "--no-resume")[0] == 0
+    assert len(decoded) == IMAGES
+    assert (tmp_path / "whole" / "samples.jsonl").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("--seed", "1"), "options.seed was 0, is 1"),
+        (("--limit", "3"), "options.limit was None, is 3"),
+        (
+            ("--modes", "crop"),
+            "settings.refcoco+_testA.modes was ['crop', 'blur_reverse_mask'], is ['crop']",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("whole")
+def test_journal_of_other_options_is_refused(
+    run: Any, words: Any, change: tuple[str, ...], named: str
+) -> None:
+    line = refusal(run, *words, *change, "--out", "whole")
+    assert "whole/journal.jsonl is of another run: " in line
+    assert named in line
+    assert "--no-resume" in line
+    assert run(*words, *change, "--out", "whole", "--no-resume")[0] == 0
+
+
+@pytest.mark.usefixtures("whole")
+def test_journal_of_other_data_is_refused(run: Any, words: Any, root: Any) -> None:
+    root.refs.pop()
+    root.save(root.detections())
+    line = refusal(run, *words, "--out", "whole")
+    assert "files.refcoco+_testA.refcoco+/refs(unc).p was " in line
+
+
+def refusal(run: Any, *words: object) -> str:
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    lines = [line for line in err.splitlines() if "error: " in line]
+    assert len(lines) == 1, err
+    return lines[0]
+
+
+def test_broken_line_is_refused(run: Any, words: Any, whole: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "whole" / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2][:40] + b"\n"
+    path.write_bytes(b"".join(lines))
+    line = refusal(run, *words, "--out", "whole")
+    assert "journal.jsonl: line 3 is broken (JSONDecodeError" in line
+
+
+def test_run_folder_of_a_running_run_is_refused(run: Any, words: Any, tmp_path: Path) -> None:
+    assert run(*words, "--out", "run")[0] == 0
+    path = tmp_path / "run" / "journal.jsonl"
+    identity = json.loads(path.read_bytes().splitlines()[0])["identity"]
+    with Journal(path, identity):
+        line = refusal(run, *words, "--out", "run")
+    assert "is being written by another run" in line
+
+
+def test_interrupt_prints_the_command_that_resumes(
+    run: Any,
+    words: Any,
+    whole: bytes,
+    decoded: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counting = pipeline.decode_image
+
+    def interrupted(record: Any) -> Any:
+        if len(decoded) == 4:
+            raise KeyboardInterrupt
+        return counting(record)
+
+    decoded.clear()
+    monkeypatch.setattr(pipeline, "decode_image", interrupted)
+    code, out, err = run(*words, "--no-resume")
+    assert (code, out) == (130, "")
+    (command,) = (
+        line.partition("resume it with: ")[2] for line in err.splitlines() if "resume it" in line
+    )
+    python, dash_m, module, *arguments = shlex.split(command)
+    assert (python, dash_m, module) == ("python", "-m", "fgvp_eval")
+    assert "--no-resume" not in arguments
+    monkeypatch.setattr(pipeline, "decode_image", counting)
+    decoded.clear()
+    assert run(*arguments)[0] == 0
+    assert len(decoded) == IMAGES - 4
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert (folder / "samples.jsonl").read_bytes() == whole
+
+
+def test_unexpected_error_tells_how_to_resume(
+    run: Any, words: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.Scorer, "score", lambda *_: 1 / 0)
+    code, out, err = run(*words, "--out", "run")
+    assert (code, out) == (1, "")
+    assert "failed: ZeroDivisionError: division by zero" in err
+    assert "resume it with: python -m fgvp_eval --split refcoco+_testA" in err
+
+
+def test_mended_image_is_scored_by_the_same_command(
+    run: Any, words: Any, whole: bytes, root: Any, decoded: list[str], tmp_path: Path
+) -> None:
+    path = root.image_path(42)
+    content = path.read_bytes()
+    path.write_bytes(content[:50])
+    assert run(*words, "--out", "run")[0] == 3
+    path.write_bytes(content)
+    decoded.clear()
+    assert run(*words, "--out", "run")[0] == 0
+    assert decoded == ["images/train2014/COCO_train2014_000000000042.jpg"]
+    assert (tmp_path / "run" / "samples.jsonl").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("argv", "kept"),
+    [
+        (["--split", "demo"], "--split demo"),
+        (["--out", "a", "--split", "demo", "--no-resume"], "--split demo"),
+        (["--split=demo", "--out=a", "--no_resume", "--resume"], "--split=demo --resume"),
+    ],
+)
+def test_resume_command_names_the_folder(argv: list[str], kept: str) -> None:
+    assert resume_command(argv, Path("a b"), Processes()) == (
+        f"python -m fgvp_eval {kept} --out 'a b'"
+    )
+    assert resume_command(argv, Path("b"), Processes(1, 8, 1, 4)) == (
+        f"torchrun --nproc-per-node 4 -m fgvp_eval {kept} --out b"
+    )
