@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
+from segment_anything import SamPredictor
 
+from fgvp_eval.box_masks import box_masks
 from fgvp_eval.demo.captions import attribute_indices, relative_centre
 from fgvp_eval.demo.models import CLIP_IMAGE_SIZE
 from fgvp_eval.demo.scenes import ObjectAttributes, Scene
@@ -72,14 +74,19 @@ def _jittered_boxes(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     return np.clip(moved, 0, [width, height, width, height]).astype(np.float32)
 
 
-def render_scene(scene: Scene, rng: np.random.Generator) -> PromptedScene:
-    """Draw every object of a scene in all training variants."""
+def render_scene(scene: Scene, rng: np.random.Generator, predictor: SamPredictor) -> PromptedScene:
+    """Draw every object of a scene in all training variants.
+
+    The blurs show the true masks, as an evaluation with annotated masks does; masks that are off
+    at random; and the masks that SAM finds in the boxes, as the usual evaluation does.
+    """
     true_masks = np.stack([item.mask for item in scene.objects])  # [N, H, W]
     boxes = torch.from_numpy(_jittered_boxes(scene, rng))
+    predictor.set_image(scene.image)
+    found = box_masks(predictor, tuple(map(tuple, boxes.tolist()))).numpy()  # [N, H, W]
+    blurred = (true_masks, np.stack([perturbed_mask(m, rng) for m in true_masks]), found)
     variants = []
-    for k in range(BLUR_VARIANTS):
-        # The first variant has the true masks, as an evaluation with annotated masks has.
-        masks = true_masks if k == 0 else np.stack([perturbed_mask(m, rng) for m in true_masks])
+    for k, masks in enumerate(blurred):
         modes = TRAINING_MODES if k == 1 else TRAINING_MODES[:1]
         rendered = render_batch(
             scene.image,
@@ -99,3 +106,9 @@ def render_scene(scene: Scene, rng: np.random.Generator) -> PromptedScene:
         torch.tensor([attribute_indices(item.attributes) for item in scene.objects]),
         torch.tensor([relative_centre(item) for item in scene.objects], dtype=torch.float32),
     )
+
+
+def mirrored(scene: PromptedScene) -> PromptedScene:
+    """The scene with left and right exchanged; no attribute depends on the hand."""
+    centres = torch.stack([1.0 - scene.centres[:, 0], scene.centres[:, 1]], -1)  # [N, 2]
+    return PromptedScene(scene.pictures.flip(-1), scene.objects, scene.indices, centres)

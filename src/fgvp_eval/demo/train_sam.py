@@ -13,7 +13,7 @@ from segment_anything.modeling import Sam
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from fgvp_eval.demo.models import SAM_WEIGHTS, build_demo_sam, save_weights
+from fgvp_eval.demo.models import SAM_WEIGHTS, build_demo_sam, load_weights, save_weights
 from fgvp_eval.demo.sam_prompts import SamExample, draw_prompts
 from fgvp_eval.demo.scenes import Scene, generate_scene
 from fgvp_eval.demo.training_log import (
@@ -143,10 +143,13 @@ def train(args: argparse.Namespace) -> dict[str, float]:
         SamExample.from_scene(generate_scene(FIRST_TRAINING_SEED + k, twins=k % 4 == 0))
         for k in tqdm(range(args.scenes), desc="scenes", file=sys.stderr)
     ]
-    sam = build_demo_sam().train()
+    sam = build_demo_sam()
+    path = args.out / SAM_WEIGHTS.name
+    if args.resume:
+        load_weights(sam, path)
+    sam.train()
     optimizer = torch.optim.AdamW(parameter_groups(sam, 0.05), lr=args.rate, betas=(0.9, 0.98))
     schedule = Schedule(args.steps, args.max_minutes, args.rate)
-    path = args.out / SAM_WEIGHTS.name
     bar = tqdm(total=args.steps, desc="SAM", file=sys.stderr, mininterval=5.0)
     step = 0
     while schedule.progress(step) < 1.0:
@@ -154,7 +157,9 @@ def train(args: argparse.Namespace) -> dict[str, float]:
         batch = [examples[k] for k in rng.integers(0, len(examples), args.batch)]
         points = 3 if rng.random() < 0.15 else 1
         images = torch.stack([sam.preprocess(e.image.float()) for e in batch])  # [B, 3, S, S]
-        embeddings = sam.image_encoder(images)  # [B, C, 16, 16]
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            embeddings = sam.image_encoder(images)  # [B, C, 16, 16]
+        embeddings = embeddings.float()
         losses = [
             example_loss(sam, embeddings[k : k + 1], example, points, rng)
             for k, example in enumerate(batch)
@@ -186,9 +191,11 @@ def train(args: argparse.Namespace) -> dict[str, float]:
             "scenes": args.scenes,
             "batch": args.batch,
             "rate": args.rate,
+            "bfloat16": args.bf16,
             "validation_scenes": args.validation_scenes,
             "validation": {name: round(value, 4) for name, value in figures.items()},
         },
+        resumed=args.resume,
     )
     return figures
 
@@ -203,7 +210,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--bf16",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="picture encoder in bfloat16 while training",
+    )
     parser.add_argument("--validation-scenes", type=int, default=40)
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the weights in --out, with a new schedule"
+    )
     parser.add_argument("--save-every", type=int, default=200)
     parser.add_argument("--out", type=Path, default=SAM_WEIGHTS.parent)
     return parser

@@ -61,12 +61,23 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[s
     ]
 
 
-def record_run(folder: Path, model_name: str, record: dict[str, Any]) -> None:
-    """Write one model's entry of the training log beside its weights."""
+def record_run(
+    folder: Path, model_name: str, record: dict[str, Any], *, resumed: bool = False
+) -> None:
+    """Write one model's entry of the training log beside its weights.
+
+    Args:
+        folder: where the weights are.
+        model_name: key of the entry.
+        record: what to store; versions and threads are added.
+        resumed: keep the entry that is there, as the record of the run that was continued.
+    """
     path = folder / LOG_NAME
     entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    earlier = {"resumed_from": entries.get(model_name)} if resumed else {}
     entries[model_name] = {
         **record,
+        **earlier,
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "versions": {

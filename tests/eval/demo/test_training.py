@@ -6,10 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from segment_anything import SamPredictor
 
 from fgvp_eval.demo import train_clip, train_sam
 from fgvp_eval.demo.captions import Caption, could_be_true, write_caption
-from fgvp_eval.demo.models import build_demo_clip, build_demo_sam, load_weights
+from fgvp_eval.demo.models import (
+    build_demo_clip,
+    build_demo_sam,
+    load_demo_sam,
+    load_weights,
+)
 from fgvp_eval.demo.prompted_pictures import perturbed_mask, render_scene
 from fgvp_eval.demo.sam_prompts import SamExample, draw_prompts
 from fgvp_eval.demo.scenes import ObjectAttributes, generate_scene
@@ -24,6 +30,18 @@ def test_train_sam_writes_loadable_weights_and_a_log(tmp_path: Path) -> None:
     entry = json.loads((tmp_path / "training_log.json").read_text())["sam"]
     assert entry["steps"] == 2
     assert set(entry["validation"]) == {"mean_iou_box", "mean_iou_point"}
+
+
+def test_resumed_training_keeps_the_earlier_record(tmp_path: Path) -> None:
+    train_sam.main([*TINY, "--out", str(tmp_path)])
+    train_sam.main([*TINY, "--resume", "--seed", "1", "--out", str(tmp_path)])
+    entry = json.loads((tmp_path / "training_log.json").read_text())["sam"]
+    assert (entry["seed"], entry["resumed_from"]["seed"]) == (1, 0)
+
+
+def test_resuming_without_weights_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="demo_clip"):
+        train_clip.main([*TINY, "--resume", "--out", str(tmp_path)])
 
 
 def test_train_clip_writes_loadable_weights_and_a_log(tmp_path: Path) -> None:
@@ -56,7 +74,7 @@ def test_perturbed_masks_stay_close() -> None:
 
 def test_rendered_scene_has_all_variants() -> None:
     scene = generate_scene(2)
-    rendered = render_scene(scene, np.random.default_rng(0))
+    rendered = render_scene(scene, np.random.default_rng(0), SamPredictor(load_demo_sam()))
     assert rendered.pictures.shape == (5, len(scene.objects), 3, 64, 64)
     assert rendered.pictures.dtype == torch.uint8
     grey = rendered.pictures[4].float()
