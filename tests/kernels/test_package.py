@@ -49,6 +49,23 @@ def test_import_prints_nothing_and_needs_neither_triton_nor_a_gpu():
     assert output == ""
 
 
+def test_a_backend_that_cannot_run_says_why():
+    output = run(
+        """
+        import os
+        os.environ.pop("TRITON_INTERPRET", None)
+        import torch, fgvp_kernels
+        image, masks = torch.zeros(3, 8, 8, dtype=torch.uint8), torch.ones(1, 8, 8)
+        assert fgvp_kernels.render_batch(image, masks, size=4).shape == (1, 3, 4, 4)
+        try:
+            fgvp_kernels.render_batch(image, masks, size=4, backend="triton")
+        except RuntimeError as error:
+            print(error)
+        """
+    )
+    assert "backend 'triton' is not available: the images are on the CPU" in output
+
+
 @pytest.mark.parametrize("form", ["dense", "rle"])
 def test_a_thousand_masks_of_a_large_image_stay_within_two_gigabytes(form):
     peak, floor = map(
