@@ -82,6 +82,18 @@ class Settings:
     shift: tuple[float, float, float]
     dtype: torch.dtype
 
+    def affine(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``scale`` and ``shift`` as tensors ``[3, 1, 1]`` on the device and of the type given."""
+        key = (like.device, like.dtype)
+        if key not in self._affines:
+            scale, shift = (like.new_tensor(part) for part in (self.scale, self.shift))
+            self._affines[key] = (scale[:, None, None], shift[:, None, None])
+        return self._affines[key]
+
+    @cached_property
+    def _affines(self) -> dict[object, tuple[torch.Tensor, torch.Tensor]]:
+        return {}
+
 
 @dataclass(frozen=True, eq=False)
 class RenderBatch:

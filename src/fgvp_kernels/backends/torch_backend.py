@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 
 from fgvp_kernels.backends.torch_compose import (
     BicubicWindow,
@@ -102,11 +104,11 @@ class _ImageDrawing:
         self.colors = colors
         self.settings = settings
         self.frame = make_frame(image.size, size, settings.order, settings.options.fit)
-        self.resamples = self.frame.scaled != self.frame.canvas
+        resamples = self.frame.scaled != self.frame.canvas
+        self.is_squashed = resamples and settings.order is Order.RESIZE_FIRST
+        self.is_bicubic = resamples and settings.order is Order.RENDER_FIRST
         levels = resize_image(image.image, self.frame.canvas, work_dtype(image, settings))
         self.canvas = Canvas(levels, settings.options)
-        squashes = self.resamples and settings.order is Order.RESIZE_FIRST
-        self.taps = SquashTaps.of(self.frame, levels) if squashes else None
         self.finished: dict[tuple[ModeSpec, tuple[int, int]], FinishedPlanes] = {}
 
     def draw(self, modes: list[int], pictures: torch.Tensor) -> None:
@@ -129,16 +131,16 @@ class _ImageDrawing:
                     continue
                 key = (spec.region, spec.effect is Effect.OUTLINE)
                 if key not in coverage:
-                    coverage[key] = self._coverage(spec, rows)
+                    coverage[key] = self._coverage(spec, rows, coverage)
                 for part, origin in self._windows(rows):
                     shown = coverage[key].of_rows(part.start - start, part.stop - start)
                     target = pictures[k, part, :, :height, :width]
                     self._compose(spec, part, shown, origin, target)
 
-    @property
-    def is_bicubic(self) -> bool:
-        """The canvas is resampled to the output by :class:`BicubicWindow`."""
-        return self.resamples and self.taps is None
+    @cached_property
+    def taps(self) -> SquashTaps | None:
+        """What is sampled where the canvas is squashed, else None."""
+        return SquashTaps.of(self.frame, self.canvas.levels) if self.is_squashed else None
 
     def _bytes_per_candidate(self) -> int:
         image, canvas, output = (
@@ -151,15 +153,20 @@ class _ImageDrawing:
             needed += 36 * canvas  # planes of its own
         return needed
 
-    def _coverage(self, spec: ModeSpec, rows: slice) -> Coverage:
-        """What is inside, on the canvas."""
+    def _coverage(
+        self, spec: ModeSpec, rows: slice, known: dict[tuple[Region, bool], Coverage]
+    ) -> Coverage:
+        """What is inside, on the canvas; ``known`` has, and gets, the masks themselves."""
         canvas, options = self.frame.canvas, self.settings.options
         if spec.region is Region.NOTHING:
             shape = (rows.stop - rows.start, *canvas)
             device = self.image.image.device
             return Coverage.of(torch.zeros(shape, dtype=torch.bool, device=device))
         if spec.region is Region.MASK:
-            masks = self.image.masks.on_canvas(rows.start, rows.stop, canvas)
+            masks = known.get((Region.MASK, False))
+            if masks is None:
+                masks = self.image.masks.on_canvas(rows.start, rows.stop, canvas)
+                known[Region.MASK, False] = masks
             if spec.effect is Effect.OUTLINE:
                 return Coverage.of(outline_of(masks.values > 0, options.line_width))
             return masks
@@ -191,15 +198,14 @@ class _ImageDrawing:
         """Draw a mode that changes nothing into ``target [n, 3, y, x]``: no mask is looked at."""
         colors = self.colors.of(rows)
         _, levels = self.canvas.planes(spec, colors.line, colors.tint)  # [1, 3, H, W]
-        if self.taps is None:
+        if self.is_squashed:
+            levels = F.interpolate(levels, self.frame.scaled, mode="bilinear")
+        else:
             y, x = (
                 slice(start, start + length)
                 for start, length in zip(origin, self.frame.visible, strict=True)
             )
             levels = levels[..., y, x]
-        else:
-            first, second = self.taps.split(levels)
-            levels = torch.lerp(first, second, self.taps.fraction)
         target.copy_(finish(levels, self.settings).expand_as(target))
 
     def _compose(

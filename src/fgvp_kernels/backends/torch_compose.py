@@ -26,9 +26,8 @@ def finish(levels: torch.Tensor, settings: Settings) -> torch.Tensor:
     """Levels ``[n, 3, h, w]`` to values of the output: normalised, in its dtype."""
     if settings.dtype == torch.uint8:
         return (levels + 0.5).floor().clamp(0, 255).to(torch.uint8)
-    scale = levels.new_tensor(settings.scale)[:, None, None]  # [3, 1, 1]
-    shift = levels.new_tensor(settings.shift)[:, None, None]  # [3, 1, 1]
-    return (levels * scale + shift).to(settings.dtype)
+    scale, shift = settings.affine(levels)  # [3, 1, 1]
+    return torch.addcmul(shift, levels, scale).to(settings.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +149,9 @@ def select_in_boxes(
             continue
         first, second = taps.split_window(pixels[i], rows, columns)  # [y, x]
         np.copyto(picture, _of(inside, i)[:, rows, columns], where=first & second)
-        y, x = np.nonzero(first != second)
-        first_only, second_only = (_of(plane, i)[:, top + y, left + x] for plane in mixed)
-        picture[:, y, x] = np.where(first[y, x], first_only, second_only)  # [3, pixels]
+        first_only, second_only = (_of(plane, i)[:, rows, columns] for plane in mixed)
+        np.copyto(picture, first_only, where=first & ~second)
+        np.copyto(picture, second_only, where=second & ~first)
 
 
 def blend(
