@@ -39,6 +39,23 @@ class Shapes:
     outer: torch.Tensor
     inner: torch.Tensor
 
+    def boxes(self, canvas: Size) -> torch.Tensor:
+        """Whole-pixel boxes that hold the shapes: int64 ``[n, 4]`` xyxy, ends excluded, on the CPU.
+
+        All zeros where there is no shape on the canvas.
+        """
+        outer = self.outer.cpu()
+        low, high = outer[:, :2], outer[:, 2:]  # [n, 2], x and y
+        some = (high >= low).all(1)
+        if self.ellipse:
+            some = (high > 0).all(1)
+            low, high = low - high, low + high
+        sides = low.new_tensor([canvas[1], canvas[0]])
+        start = torch.minimum(low.ceil().clamp(min=0), sides)
+        stop = torch.minimum((high.floor() + 1).clamp(min=0), sides)
+        some &= (stop > start).all(1)
+        return torch.where(some[:, None], torch.cat([start, stop], 1), 0).long()
+
 
 def region_shapes(
     spec: ModeSpec, boxes: torch.Tensor, some: torch.Tensor, canvas: Size, width: int, side: int
@@ -106,6 +123,16 @@ def clamp_boxes(boxes: torch.Tensor, canvas: Size) -> torch.Tensor:
     """Boxes ``[n, 4]`` with corners moved onto the pixels of the canvas."""
     limit = boxes.new_tensor([canvas[1] - 1, canvas[0] - 1] * 2)  # [4]
     return torch.minimum(boxes.clamp(min=0), limit)
+
+
+def outline_boxes(boxes: torch.Tensor, width: int, canvas: Size) -> torch.Tensor:
+    """Boxes that hold the outlines of masks with the given boxes, int64 ``[n, 4]`` xyxy both."""
+    reach = width // 2
+    limits = boxes.new_tensor([canvas[1], canvas[0]] * 2)
+    grown = boxes + boxes.new_tensor([-reach, -reach, reach, reach])
+    grown = torch.minimum(grown.clamp(min=0), limits)
+    some = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    return torch.where(some[:, None], grown, 0)
 
 
 def outline_of(masks: torch.Tensor, width: int) -> torch.Tensor:

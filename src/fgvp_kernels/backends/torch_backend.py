@@ -28,7 +28,13 @@ from fgvp_kernels.batch import Candidates, RenderBatch, Settings, color_rows
 from fgvp_kernels.frames import Order, Size, make_frame
 from fgvp_kernels.mask_stacks import Coverage, DenseMasks
 from fgvp_kernels.modes import Effect, ModeSpec, Region
-from fgvp_kernels.regions import crop_windows, draw_shapes, outline_of, region_shapes
+from fgvp_kernels.regions import (
+    crop_windows,
+    draw_shapes,
+    outline_boxes,
+    outline_of,
+    region_shapes,
+)
 
 # Working memory of one chunk of candidates.
 _CHUNK_BYTES = 256 << 20
@@ -168,13 +174,17 @@ class _ImageDrawing:
                 masks = self.image.masks.on_canvas(rows.start, rows.stop, canvas)
                 known[Region.MASK, False] = masks
             if spec.effect is Effect.OUTLINE:
-                return Coverage.of(outline_of(masks.values > 0, options.line_width))
+                line = outline_of(masks.values > 0, options.line_width)  # [n, h, w]
+                if masks.boxes is None:
+                    return Coverage(line, None)
+                return Coverage(line, outline_boxes(masks.boxes, options.line_width, canvas))
             return masks
         boxes = self._boxes(rows, canvas)
         some = self.image.has_box[rows]
         side = min(self.frame.output)
         shapes = region_shapes(spec, boxes, some, canvas, options.line_width, side)
-        return Coverage.of(draw_shapes(shapes, canvas))
+        bits = draw_shapes(shapes, canvas)  # [n, h, w]
+        return Coverage(bits, shapes.boxes(canvas) if bits.device.type == "cpu" else None)
 
     def _boxes(self, rows: slice, frame: Size) -> torch.Tensor:
         """Boxes ``[n, 4]`` of the candidates, xyxy in pixels of ``frame``."""
