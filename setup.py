@@ -46,6 +46,7 @@ setup(
             "hypothesis>=6.100",
             "ruff>=0.6",
             "mypy>=1.11",
+            "opencv-python-headless>=4.9",
             "types-tabulate",
             "types-tqdm",
             "spacy>=3.7",
