@@ -96,6 +96,7 @@ def _blend() -> list[Variant]:
             triton_select.blend_kernel,
             {"MASK_DTYPE": tl.float32, "TAPS": taps, "ROUND": False, "BLOCK": BLEND_PIXELS},
             {"planes_ptr": "*fp32", "masks_ptr": "*i64", "out_ptr": "*fp16"},
+            registers=176,
             store=8,
         )
         for taps in (1, 2)
@@ -156,7 +157,7 @@ def _words() -> list[Variant]:
             "pack logits canvas", logits, {"VARIANTS": 1, **half}, {"logits_ptr": "*i64"}, 128, 8
         ),
         Variant(
-            "pack logits image", logits, {"VARIANTS": 2, **half}, {"logits_ptr": "*i64"}, 168, 8
+            "pack logits image", logits, {"VARIANTS": 2, **half}, {"logits_ptr": "*i64"}, 224, 8
         ),
         Variant("pack boxes", shapes, {"ELLIPSE": False, **block}, {}, 64, 8),
         Variant("pack ellipses", shapes, {"ELLIPSE": True, **block}, {}, 64, 8),
