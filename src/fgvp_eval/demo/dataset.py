@@ -1,7 +1,6 @@
 """The demo data on disk, in RefCOCO's layout, made on first use."""
 
 import functools
-import hashlib
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ from PIL import Image
 
 from fgvp_eval.demo.annotations import segmentation_of
 from fgvp_eval.demo.expressions import Expression, describe, describe_by_location
+from fgvp_eval.demo.generator_digest import generator_digest
 from fgvp_eval.demo.scenes import Scene, generate_scene
 from fgvp_eval.demo.shapes import SHAPES
 
@@ -203,8 +203,7 @@ def demo_data_root() -> Path:
     "fgvp-kernels". It appears in one step, so that several processes may ask at once.
     """
     base = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("fgvp-kernels"))
-    recipe = f"{GENERATOR_VERSION}-{DEMO_SEED}-{DEMO_IMAGES}"
-    final = base / f"demo-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    final = base / f"demo-{generator_digest(DEMO_SEED, DEMO_IMAGES)}"
     if final.is_dir():
         return final
     try:

@@ -1,7 +1,6 @@
 """The demo of objects with parts on disk, in PACO-LVIS's format, made on first use."""
 
 import functools
-import hashlib
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ from PIL import Image
 
 from fgvp_eval.demo.annotations import segmentation_of
 from fgvp_eval.demo.dataset import CACHE_VARIABLE, JPEG_QUALITY
+from fgvp_eval.demo.generator_digest import generator_digest
 from fgvp_eval.demo.parts_scenes import PLANS, ComposedObject, generate_parts_scene
 from fgvp_eval.demo.scenes import tight_box
 
@@ -164,8 +164,7 @@ def parts_data_root() -> Path:
     cannot be written, it is a temporary folder of this process.
     """
     base = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("fgvp-kernels"))
-    recipe = f"{GENERATOR_VERSION}-{PARTS_SEED}-{PARTS_IMAGES}"
-    final = base / f"demo-parts-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    final = base / f"demo-parts-{generator_digest(PARTS_SEED, PARTS_IMAGES)}"
     if final.is_dir():
         return final
     try:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from fgvp_eval.demo import dataset
+from fgvp_eval.demo import dataset, generator_digest
 from fgvp_eval.demo.annotations import segmentation_of
 from fgvp_eval.demo.dataset import demo_data_root, write_demo_data
 from fgvp_eval.demo.polygons import mask_outlines
@@ -172,6 +172,18 @@ def test_callers_at_once_get_one_complete_folder(
     assert len(roots) == 1
     assert list(tmp_path.iterdir()) == list(roots)
     assert len(load(roots.pop())[0]["images"]) == 3
+
+
+def test_generated_modules_are_all_part_of_the_name() -> None:
+    """A module that the generators import, and the digest forgot, would leave stale data in use."""
+    folder = Path(generator_digest.__file__).parent
+    seen, left = set(), ["dataset.py", "parts_dataset.py"]
+    while left:
+        name = left.pop()
+        seen.add(name)
+        imported = re.findall(r"from fgvp_eval\.demo\.(\w+) import", (folder / name).read_text())
+        left += [f"{module}.py" for module in imported if f"{module}.py" not in seen]
+    assert seen - {"generator_digest.py"} == set(generator_digest._SOURCES)
 
 
 def test_failed_creation_leaves_nothing_behind(

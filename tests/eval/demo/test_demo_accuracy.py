@@ -18,7 +18,7 @@ def metrics(tmp_path_factory):
 
 def test_the_table_compares_five_prompts(metrics):
     assert list(metrics) == ["none", "crop", "circle", "contour", "blur_reverse_mask"]
-    assert {row["n"] for row in metrics.values()} == {329}
+    assert {row["n"] for row in metrics.values()} == {349}
 
 
 def test_the_unmarked_control_scores_at_chance(metrics):
