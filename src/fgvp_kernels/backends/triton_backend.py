@@ -23,7 +23,7 @@ from fgvp_kernels.backends.triton_geometry import (
     make_geometry,
     make_mask_taps,
 )
-from fgvp_kernels.backends.triton_masks import Words, pack_words
+from fgvp_kernels.backends.triton_masks import Words, addresses_of, pack_words, triton_dtype
 from fgvp_kernels.batch import Candidates, RenderBatch
 from fgvp_kernels.frames import Order, make_frame
 from fgvp_kernels.mask_stacks import DenseMasks
@@ -139,7 +139,7 @@ class _Drawing:
         if len(by_dtype) > 1:
             return self._resized_apart(by_dtype, canvas)
         pictures = [image.image.contiguous() for image in self.images]
-        addresses = _addresses(pictures, self.device)
+        addresses = addresses_of(pictures, self.device)
         exact = levels == torch.uint8
         self._multiply_columns(
             addresses, geometry.columns, columns, exact, exact,
@@ -196,7 +196,7 @@ class _Drawing:
         strides = (0, 0, 0) if dtype is not None else x.stride()[:3]
         triton_planes.multiply_columns_kernel[(products.tiles, 3, len(self.images))](
             x, products.matrices, products.bands, products.table, y, *strides, *y.stride()[:3],
-            factor, ADDRESSES=dtype is not None, X_DTYPE=_triton_dtype(dtype or x.dtype),
+            factor, ADDRESSES=dtype is not None, X_DTYPE=triton_dtype(dtype or x.dtype),
             X_EXACT=exact, ROUND=rounded, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
         )  # fmt: skip
 
@@ -274,19 +274,9 @@ class _Drawing:
             masks = [mask.float() for mask in masks]
         tasks = self._tasks([], self._per_task())
         triton_select.blend_kernel[(triton.cdiv(geometry.area, BLEND_PIXELS), tasks.count)](
-            planes, _addresses(masks, self.device), mask_taps.taps, mask_taps.fractions,
+            planes, addresses_of(masks, self.device), mask_taps.taps, mask_taps.fractions,
             sizes.to(self.device), geometry.taps, tasks.table, out, geometry.area, geometry.width,
             geometry.length, geometry.canvas[1], mask_taps.length,
-            MASK_DTYPE=_triton_dtype(masks[0].dtype), TAPS=geometry.tap_count,
+            MASK_DTYPE=triton_dtype(masks[0].dtype), TAPS=geometry.tap_count,
             ROUND=self.settings.dtype == torch.uint8, BLOCK=BLEND_PIXELS,
         )  # fmt: skip
-
-
-def _addresses(tensors: list[torch.Tensor], device: torch.device) -> torch.Tensor:
-    """int64 ``[B]``: where the tensors begin, for kernels that read images of any size."""
-    return torch.tensor([tensor.data_ptr() for tensor in tensors]).to(device)
-
-
-def _triton_dtype(dtype: torch.dtype) -> triton.language.dtype:
-    names = {torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32"}
-    return getattr(triton.language, names.get(dtype, "uint8"))

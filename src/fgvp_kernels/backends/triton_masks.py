@@ -19,6 +19,17 @@ from fgvp_kernels.regions import region_shapes
 PIXELS = 256  # of a program
 
 
+def addresses_of(tensors: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor:
+    """int64 ``[B]``: where the tensors begin, for kernels that read images of any size."""
+    return torch.tensor([tensor.data_ptr() for tensor in tensors]).to(device)
+
+
+def triton_dtype(dtype: torch.dtype) -> triton.language.dtype:
+    """Triton's name of a dtype that masks and images come in; bytes are uint8."""
+    names = {torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32"}
+    return getattr(triton.language, names.get(dtype, "uint8"))
+
+
 @dataclass(frozen=True, eq=False)
 class Words:
     """Bits of all candidates on the canvas.
@@ -148,7 +159,7 @@ def _pack_bytes(part: _Part, geometry: Geometry, words: Words) -> None:
             masks.append(dense.contiguous().view(torch.uint8))
     taps, length = _taps(part, geometry)
     sizes = _sizes(part, geometry, [(mask.shape[1], mask.shape[2]) for mask in masks])
-    addresses = torch.tensor([mask.data_ptr() for mask in masks]).to(part.rows.device)
+    addresses = addresses_of(masks, part.rows.device)
     triton_words.pack_dense_kernel[_grid(part, geometry)](
         addresses, taps, sizes, part.groups, part.rows, words.words, length, geometry.canvas[1],
         words.words.stride(0), PACKED=packed, BLOCK=PIXELS,
@@ -211,12 +222,11 @@ def _pack_logits(part: _Part, geometry: Geometry, words: Words) -> None:
         tables.append(make_logit_taps(tuple(pairs), length, part.rows.device))
     taps, weights = (torch.stack(table, 1).contiguous() for table in zip(*tables, strict=True))
     table = _sizes(part, geometry, [(maps.shape[1], maps.shape[2]) for maps in logits])
-    addresses = torch.tensor([maps.data_ptr() for maps in logits]).to(part.rows.device)
-    dtypes = {torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32"}
+    addresses = addresses_of(logits, part.rows.device)
     triton_words.pack_logits_kernel[_grid(part, geometry)](
         addresses, taps, weights, table, part.groups, part.rows, words.words, length,
         geometry.canvas[1], words.words.stride(0),
-        LOGIT_DTYPE=getattr(triton.language, dtypes[logits[0].dtype]),
+        LOGIT_DTYPE=triton_dtype(logits[0].dtype),
         VARIANTS=1 if forms[0].at == "canvas" else 2, BLOCK=PIXELS,
     )  # fmt: skip
 
