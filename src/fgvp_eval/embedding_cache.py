@@ -10,17 +10,16 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from fgvp_eval.cache_folder import cache_folder
 from fgvp_eval.sam_models import SamModel
 
 _LOG = logging.getLogger(__name__)
 
-CACHE_VARIABLE = "FGVP_CACHE_DIR"
 # To be raised when the code between an image and its embedding changes.
 _CODE_VERSION = 1
 _TENSOR = "embedding"
@@ -73,8 +72,7 @@ class EmbeddingCache:
 
 def default_cache() -> EmbeddingCache:
     """Return the cache in ``$FGVP_CACHE_DIR``, else in the platform's folder for caches."""
-    base = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("fgvp-kernels")
-    return EmbeddingCache(Path(base) / "sam-embeddings")
+    return EmbeddingCache(cache_folder() / "sam-embeddings")
 
 
 def embedding_key(model: SamModel, image: NDArray[np.uint8]) -> str:

@@ -2,30 +2,25 @@
 
 import functools
 import json
-import logging
-import os
 import pickle
 import re
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from PIL import Image
 
+from fgvp_eval.cache_folder import made_once
 from fgvp_eval.demo.annotations import segmentation_of
 from fgvp_eval.demo.expressions import Expression, describe, describe_by_location
 from fgvp_eval.demo.generator_digest import generator_digest
 from fgvp_eval.demo.scenes import Scene, generate_scene
 from fgvp_eval.demo.shapes import SHAPES
 
-logger = logging.getLogger(__name__)
 GENERATOR_VERSION = 1
 DEMO_SEED = 0
 DEMO_IMAGES = 128
-CACHE_VARIABLE = "FGVP_CACHE_DIR"
 # Two of three scenes are told by attributes; the others hold twins told by location.
 LOCATION_EVERY = 3
 FIRST_IMAGE_ID = 700_001
@@ -202,27 +197,11 @@ def demo_data_root() -> Path:
     The folder is `demo-<hash>` in `$FGVP_CACHE_DIR` or else in the platform's cache folder of
     "fgvp-kernels". It appears in one step, so that several processes may ask at once.
     """
-    base = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("fgvp-kernels"))
-    final = base / f"demo-{generator_digest(DEMO_SEED, DEMO_IMAGES)}"
-    if final.is_dir():
-        return final
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=base))
-    except OSError as error:
-        logger.warning("cannot write %s (%s); the demo data go to a temporary folder", base, error)
-        return _temporary_root()
-    try:
-        write_demo_data(partial, images=DEMO_IMAGES, seed=DEMO_SEED)
-        try:
-            partial.rename(final)
-        except OSError:
-            # Another process was first; its data are the same.
-            if not final.is_dir():
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return final
+    return made_once(
+        f"demo-{generator_digest(DEMO_SEED, DEMO_IMAGES)}",
+        lambda root: write_demo_data(root, images=DEMO_IMAGES, seed=DEMO_SEED),
+        _temporary_root,
+    )
 
 
 @functools.cache

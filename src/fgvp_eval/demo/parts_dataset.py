@@ -2,24 +2,20 @@
 
 import functools
 import json
-import logging
-import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 from PIL import Image
 
+from fgvp_eval.cache_folder import made_once
 from fgvp_eval.demo.annotations import segmentation_of
-from fgvp_eval.demo.dataset import CACHE_VARIABLE, JPEG_QUALITY
+from fgvp_eval.demo.dataset import JPEG_QUALITY
 from fgvp_eval.demo.generator_digest import generator_digest
 from fgvp_eval.demo.parts_scenes import PLANS, ComposedObject, generate_parts_scene
 from fgvp_eval.demo.scenes import tight_box
 
-logger = logging.getLogger(__name__)
 GENERATOR_VERSION = 1
 PARTS_SEED = 0
 PARTS_IMAGES = 32
@@ -163,25 +159,15 @@ def parts_data_root() -> Path:
     It appears in one step, so that several processes may ask at once; where the cache folder
     cannot be written, it is a temporary folder of this process.
     """
-    base = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("fgvp-kernels"))
-    final = base / f"demo-parts-{generator_digest(PARTS_SEED, PARTS_IMAGES)}"
-    if final.is_dir():
-        return final
-    try:
-        base.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=base))
-    except OSError as error:
-        logger.warning("cannot write %s (%s); the demo data go to a temporary folder", base, error)
-        final = Path(tempfile.mkdtemp(prefix="fgvp-demo-parts-"))
-        write_parts_data(final, images=PARTS_IMAGES, seed=PARTS_SEED)
-        return final
-    try:
-        write_parts_data(partial, images=PARTS_IMAGES, seed=PARTS_SEED)
-        partial.rename(final)
-    except OSError:
-        # Another process was first; its data are the same.
-        if not final.is_dir():
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return final
+    return made_once(
+        f"demo-parts-{generator_digest(PARTS_SEED, PARTS_IMAGES)}",
+        lambda root: write_parts_data(root, images=PARTS_IMAGES, seed=PARTS_SEED),
+        _temporary_root,
+    )
+
+
+def _temporary_root() -> Path:
+    """The same data in a temporary folder."""
+    root = Path(tempfile.mkdtemp(prefix="fgvp-demo-parts-"))
+    write_parts_data(root, images=PARTS_IMAGES, seed=PARTS_SEED)
+    return root
