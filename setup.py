@@ -37,6 +37,7 @@ setup(
         "scipy>=1.11",
         "tabulate>=0.9",
         "tqdm>=4.66",
+        "typing_extensions>=4.4",
     ],
     extras_require={
         "relations": ["spacy>=3.7"],

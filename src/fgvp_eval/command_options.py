@@ -15,6 +15,7 @@ from fgvp_eval.config import (
     Aggregate,
     EvalConfig,
     Masks,
+    PartInput,
     Precision,
 )
 from fgvp_eval.option_values import (
@@ -89,6 +90,12 @@ def build_parser() -> argparse.ArgumentParser:
         "annotated parts, sam-grid detects them; default: both",
     )
     add("--masks", choices=get_args(Masks), default="sam", help="default: sam, by box prompts")
+    add(
+        "--part-input",
+        choices=get_args(PartInput),
+        help="what parts are looked for in: the object cut out, the whole image, or one after the "
+        "other; default: both",
+    )
     add(
         "--sam",
         metavar="SAM",
@@ -212,6 +219,7 @@ def parse_config(argv: Sequence[str]) -> EvalConfig:
         size_prior=options.size_prior,
         color=None if options.color is None else parse_color(options.color),
         strict_data=options.strict_data,
+        part_input=options.part_input,
     )
 
 
