@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from child_processes import die, start, start_all
+from child_processes import start, start_all
 from parts_root import PartsRoot
-from test_processes import breaking_at, results
+from test_processes import results
 from test_resuming import SYNCS_BEFORE_IMAGES, dying_at_sync, refusal
 
 from fgvp_eval import paco_pipeline
@@ -116,7 +116,8 @@ def test_killed_process_costs_only_its_unfinished_image(
     run: Any, words: Any, whole: bytes, tmp_path: Path
 ) -> None:
     command = (*words, "--out", tmp_path / "run")
-    children = start_all(command, tmp_path / "log", 2, breaking_at(2, die, paco_pipeline))
+    prepare = (lambda: None, dying_at_sync(SYNCS_BEFORE_IMAGES + 1))
+    children = start_all(command, tmp_path / "log", 2, lambda rank: prepare[rank]())
     (code, out, err), (other, _, _) = (child.wait() for child in children)
     assert (code, out, other) == (1, "", -9)
     assert "failed: another process of this run has ended" in err

@@ -67,12 +67,12 @@ def test_broken_image_of_another_process_is_in_the_result(
     assert len(results(tmp_path / "run")["splits"]["refcoco+_testA"]["unscored"]) == 4
 
 
-def breaking_at(image: int, action: Any, module: Any = pipeline) -> Any:
-    """In process 1, do ``action`` when ``module`` comes to its image of this number."""
+def breaking_at(image: int, action: Any) -> Any:
+    """In process 1, do ``action`` when it comes to its image of this number."""
 
     def prepare(rank: int) -> None:
         seen: list[int] = []
-        decode = module.decode_image
+        decode = pipeline.decode_image
 
         def breaking(record: Any) -> Any:
             seen.append(1)
@@ -81,7 +81,7 @@ def breaking_at(image: int, action: Any, module: Any = pipeline) -> Any:
             return decode(record)
 
         if rank == 1:
-            module.decode_image = breaking
+            pipeline.decode_image = breaking
 
     return prepare
 
