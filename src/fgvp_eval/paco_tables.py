@@ -141,7 +141,7 @@ def _split_paragraph(result: PartsSplitResult) -> str:
         lines.append(
             "- this is the **demo**: generated scenes and small models that were trained on other "
             "scenes, not a benchmark; it shows that the protocol runs. Its CLIP was trained on "
-            "cut-outs and blurred surroundings, not on outlines, so that outlines mislead it"
+            "cut-outs and on blurred or grey surroundings, not on outlines, which mislead it"
         )
     if published is not None and published != counts:
         lines.append(

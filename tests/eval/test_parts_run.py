@@ -208,6 +208,11 @@ def test_sentences_and_parts_do_not_mix(refusal: Any, root: PartsRoot) -> None:
     assert "demo is a split of sentences, and is evaluated in a run of its own" in line
 
 
+def test_input_of_parts_is_not_for_sentences(refusal: Any) -> None:
+    line = refusal("--split", "demo", "--part-input", "image")
+    assert "--part-input has no meaning for demo: it has no parts" in line
+
+
 def test_demo_needs_no_download(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fgvp_eval.demo import parts_dataset
 
