@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from fgvp_eval.config import SAM_KINDS, TEXT_COLOR, Proposals
 from fgvp_eval.errors import UsageError
 
+_DEMO_PICTURE = re.compile(r"demo(:\d+)?")
 _PROPOSALS = "gt, detections, detections:FILE, sam-grid"
 
 
@@ -98,3 +100,8 @@ def parse_color(text: str) -> str:
         choices = ", ".join((*PALETTE, RANDOM, TEXT_COLOR))
         raise UsageError(f"--color must be one of {choices}; got {text!r}")
     return text
+
+
+def is_demo_picture(text: str) -> bool:
+    """Tell whether ``text`` means a picture of the demo split: ``demo`` or ``demo:K``."""
+    return _DEMO_PICTURE.fullmatch(text) is not None
