@@ -22,6 +22,14 @@ def mode_caption(mode: Mode) -> str:
     return f"{mode.value}  ({mode.spec.code})" if mode.spec.code else mode.value
 
 
+def fitted(text: str, font: Font, width: float) -> str:
+    """Return ``text``, cut off with dots where it is wider than ``width`` pixels."""
+    shown = text
+    while len(shown) > 4 and font.getlength(shown) > width:
+        shown = f"{shown[:-4]}..."
+    return shown
+
+
 def wrapped(text: str, font: Font, width: float) -> str:
     """Break ``text`` after a space or an underscore where a line is wider than ``width`` pixels."""
     lines = [""]

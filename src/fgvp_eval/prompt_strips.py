@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from fgvp_eval.clip_models import PictureSpec
-from fgvp_eval.picture_text import font_of, mode_caption, wrapped
+from fgvp_eval.picture_text import fitted, font_of, mode_caption, wrapped
 from fgvp_kernels import Mode
 
 Color = tuple[int, int, int]
@@ -52,7 +52,7 @@ def prompt_strip(
     Args:
         pictures: ``[K, N, h, w, 3]`` uint8 RGB, of :func:`as_seen`; N may be 0.
         modes: K canonical mode names, written in the margin.
-        heads: What is written above each of the N columns.
+        heads: What is written above each of the N columns, cut off where it is too long.
         notes: What is written below each picture, K rows of N; None for nothing.
         frames: The colour of the frame around a column's pictures, by its index.
         title: Written above everything.
@@ -69,7 +69,8 @@ def prompt_strip(
     font = font_of(_FONT)
     draw.multiline_text((_GAP, _GAP), title_lines, fill="black", font=font_of(_TITLE_FONT))
     for column, head in enumerate(heads):
-        draw.text((_MARGIN + column * cell, top - _LINE), head, fill="black", font=font)
+        text = fitted(head, font, cell - _GAP)
+        draw.text((_MARGIN + column * cell, top - _LINE), text, fill="black", font=font)
     for row, mode in enumerate(modes):
         y = top + row * row_height
         name = wrapped(mode_caption(Mode(mode)), font, _MARGIN - 2 * _GAP)
@@ -83,7 +84,8 @@ def prompt_strip(
                 _frame(draw, (x, y), size, frames[column])
             if notes:
                 place = (x, y + height * zoom + 3)
-                draw.text(place, notes[row][column], fill="black", font=font)
+                text = fitted(notes[row][column], font, cell - _GAP)
+                draw.text(place, text, fill="black", font=font)
     return sheet
 
 
