@@ -176,7 +176,7 @@ def _results(report: RunReport, command: Sequence[str]) -> dict[str, Any]:
         "models": report.models,
         "config": _config_facts(report),
         "command": shlex.join(command),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **package_versions()},
         "device": report.device,
         "seconds": {stage: round(spent, 3) for stage, spent in report.seconds.items()},
     }
@@ -242,7 +242,8 @@ def _settings_facts(result: SplitResult) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str | None]:
+def package_versions() -> dict[str, str | None]:
+    """Return the version of every package that decides results; None where it is missing."""
     found: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
