@@ -27,6 +27,7 @@ _COLORS: tuple[Color, ...] = (
 _LEAST_SIDE, _MOST_SIDE = 800, 1280  # pixels of the longer side as shown
 _LINE, _HALO = 3, 2
 _FONT, _TAG_FONT, _ROW, _GAP = 18, 18, 28, 10
+_LEGEND_WIDTH = 480
 
 
 def color_of(text: int) -> Color:
@@ -110,10 +111,10 @@ def _draw_tag(
 
 
 def _with_legend(picture: Image.Image, marks: Sequence[Mark]) -> Image.Image:
-    font, left = font_of(_FONT), 2 * _GAP + _ROW
-    texts = [wrapped(mark.legend, font, picture.width - left - _GAP) for mark in marks]
-    heights = [_ROW + (text.count("\n")) * (_FONT + 6) for text in texts]
-    whole = Image.new("RGB", (picture.width, picture.height + sum(heights) + 2 * _GAP), "white")
+    font, left, width = font_of(_FONT), 2 * _GAP + _ROW, max(picture.width, _LEGEND_WIDTH)
+    texts = [wrapped(mark.legend, font, width - left - _GAP) for mark in marks]
+    heights = [_ROW + text.count("\n") * (_FONT + 6) for text in texts]
+    whole = Image.new("RGB", (width, picture.height + sum(heights) + 2 * _GAP), "white")
     whole.paste(picture, (0, 0))
     draw = ImageDraw.Draw(whole)
     y = picture.height + _GAP

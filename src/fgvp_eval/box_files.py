@@ -88,7 +88,7 @@ def read_boxes(
     labels = None if listed.labels is None else tuple(str(label) for label in listed.labels)
     if labels is not None and len(labels) != len(boxes_xyxy):
         raise DataError(f"{path}: has {len(labels)} labels for {len(boxes_xyxy)} boxes")
-    _LOG.info("%s: read %d boxes as %s", path, len(boxes_xyxy), form)
+    _LOG.info("%s: %d candidates, read as %s", path, len(boxes_xyxy), form)
     masks = None if listed.segmentations is None else tuple(listed.segmentations)
     return GivenBoxes(boxes_xyxy, labels, masks)
 

@@ -27,24 +27,41 @@ def prompt_sheet(report: GroundReport, top: int) -> Image.Image:
         top: How many candidates of each text.
     """
     found = report.found
+    specs = list(dict.fromkeys(clip.pictures for clip in report.clips))
+    seen = {
+        (spec, color): _seen(report, spec, color)
+        for spec in specs
+        for color in dict.fromkeys(found.colors)
+    }  # each [K, N, h, w, 3]
     strips = []
     for text, color in enumerate(found.colors):
         shown = found.ranked(text)[:top]
         chosen = found.assigned[text]
         if chosen is not None and chosen not in shown:
             shown.append(chosen)
-        for spec in dict.fromkeys(clip.pictures for clip in report.clips):
-            strips.append(_strip(report, text, shown, spec, color))
+        for spec in specs:
+            title = f"{text + 1}  {report.inputs.texts[text]}  ({_reader(report, spec)})"
+            strips.append(_strip(report, text, shown, seen[spec, color][:, shown], title))
     return stacked(strips)
 
 
-def _strip(
-    report: GroundReport, text: int, shown: Sequence[int], spec: PictureSpec, color: str | None
-) -> Image.Image:
-    """Draw one text's candidates ``shown`` for the CLIPs that take pictures of ``spec``."""
-    found, modes = report.found, report.inputs.plan.settings.modes
-    readers = " + ".join(clip.name for clip in report.clips if clip.pictures == spec)
+def _reader(report: GroundReport, spec: PictureSpec) -> str:
+    """Say which CLIPs take pictures of ``spec``."""
+    names = " + ".join(clip.name for clip in report.clips if clip.pictures == spec)
     height, width = spec.size
+    sums = "; logits are sums over all CLIPs" if len(report.clips) > 1 else ""
+    return f"CLIP {names}, {width}x{height}{sums}"
+
+
+def _strip(
+    report: GroundReport,
+    text: int,
+    shown: Sequence[int],
+    pictures: NDArray[np.uint8],
+    title: str,
+) -> Image.Image:
+    """Draw one text's candidates ``shown``, whose pictures are ``[K, shown, h, w, 3]``."""
+    found = report.found
     chosen = found.assigned[text]
     heads = [
         f"{index}   p {found.probabilities[text, index]:.2f}   "
@@ -52,12 +69,12 @@ def _strip(
         for index in shown
     ]
     return prompt_strip(
-        _seen(report, spec, color)[:, shown],
-        modes,
+        pictures,
+        report.inputs.plan.settings.modes,
         heads,
         notes=[[f"logit {row[index]:.2f}" for index in shown] for row in found.by_mode[text]],
         frames={} if chosen is None else {shown.index(chosen): color_of(text)},
-        title=f"{text + 1}  {report.inputs.texts[text]}  (CLIP {readers}, {width}x{height})",
+        title=title,
     )
 
 

@@ -114,7 +114,7 @@ def ground(
     settings, (image,) = plan.settings, plan.dataset.images
     with times.measure(source.stage):
         found = source.find(image, pixels)
-    _LOG.info("scoring %d candidates, %d texts", len(found.boxes_xyxy), len(image.samples))
+    _LOG.info("candidates: %d, texts: %d", len(found.boxes_xyxy), len(image.samples))
     scorer = Scorer(
         clips,
         settings.modes,

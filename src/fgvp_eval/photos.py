@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from fgvp_eval.errors import DataError, UsageError
-from fgvp_eval.images import BROKEN, decode_image
+from fgvp_eval.images import BROKEN_IMAGE, decode_image
 from fgvp_eval.option_values import is_demo_picture
 from fgvp_eval.records import Box, Dataset, ImageRecord
 from fgvp_eval.refcoco import read_refcoco
@@ -108,7 +108,7 @@ def read_picture(path: Path) -> Image.Image:
             return _as_rgb(ImageOps.exif_transpose(file), path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except BROKEN as error:
+    except BROKEN_IMAGE as error:
         raise DataError(f"{path}: cannot be read as a picture: {error}") from None
 
 

@@ -10,12 +10,12 @@ from fgvp_eval.annotated_picture import Mark, annotated_picture, color_of
 
 @pytest.mark.parametrize(
     ("size", "shown"),
-    [((100, 50), (800, 400)), ((900, 1000), (900, 1000)), ((400, 4000), (128, 1280))],
+    [((100, 50), (800, 400)), ((900, 1000), (900, 1000)), ((4000, 400), (1280, 128))],
 )
 def test_pictures_are_shown_at_a_size_that_fits(size, shown):
     annotated = np.asarray(annotated_picture(np.zeros((*size, 3), np.uint8), []))
-    assert (annotated[: shown[0]] == 0).all()
-    assert annotated.shape[1] == shown[1]
+    assert (annotated[: shown[0], : shown[1]] == 0).all()
+    assert annotated.shape[1] == max(shown[1], 480)
     assert annotated.shape[0] > shown[0]
 
 

@@ -122,7 +122,7 @@ def test_table_and_files_of_given_boxes(tmp_path: Path, capsys: pytest.CaptureFi
         *("score", "probability", "margin", "best", "alone"),
     ]
     assert f"0 left half  0 0 {width // 2} {height}" in out
-    assert "read 1 boxes as xywh" in err
+    assert "boxes.json: 1 candidates, read as xywh" in err
     assert "demo models know generated scenes only" in err
     assert sorted(record["assignment"], key=str) == [0, None]
     assert record["labels"] == ["left half"]

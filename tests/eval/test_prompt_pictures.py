@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from fgvp_eval.clip_models import ClipModel, PictureSpec
@@ -30,9 +31,11 @@ class RecordingClip:
         return torch.ones(len(text), 4)
 
 
-def test_drawn_prompts_are_what_the_image_tower_takes() -> None:
+@pytest.mark.parametrize("color", [None, "random"])
+def test_drawn_prompts_are_what_the_image_tower_takes(color: str | None) -> None:
     modes = ("crop", "blur_reverse_mask", "contour")
-    styles = draw_styles(modes, "fgvp", seed=0)  # two styles: the crop is drawn at another size
+    # Two styles: the crop is cut from the original image.
+    styles = draw_styles(modes, "fgvp", seed=0, color=color)
     tower = RecordingClip()
     clip = ClipModel(
         "recording",
