@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,6 @@ from fgvp_eval.boxes import xyxy_from_xywh
 from fgvp_eval.data_files import read_box, read_json, require
 from fgvp_eval.errors import DataError
 from fgvp_eval.records import Box
-
-_LOG = logging.getLogger(__name__)
 
 BoxFormat = Literal["xyxy", "xywh"]
 
@@ -39,11 +36,13 @@ class GivenBoxes:
 
     Attributes:
         boxes_xyxy: N boxes, N >= 1, in pixels of the picture.
+        form: How the numbers of the file were read.
         labels: What the file calls each of them; None if it does not.
         segmentations: Their masks as COCO has them, polygons or RLE; None unless all have one.
     """
 
     boxes_xyxy: tuple[Box, ...]
+    form: BoxFormat
     labels: tuple[str, ...] | None = None
     segmentations: tuple[Any, ...] | None = None
 
@@ -88,9 +87,8 @@ def read_boxes(
     labels = None if listed.labels is None else tuple(str(label) for label in listed.labels)
     if labels is not None and len(labels) != len(boxes_xyxy):
         raise DataError(f"{path}: has {len(labels)} labels for {len(boxes_xyxy)} boxes")
-    _LOG.info("%s: %d candidates, read as %s", path, len(boxes_xyxy), form)
     masks = None if listed.segmentations is None else tuple(listed.segmentations)
-    return GivenBoxes(boxes_xyxy, labels, masks)
+    return GivenBoxes(boxes_xyxy, form, labels, masks)
 
 
 def _listed(content: Any, path: Path, image_id: int | None) -> _Listed:

@@ -157,17 +157,13 @@ def _point(text: str) -> tuple[float, float]:
 
 def _read_mask(path: Path, photo: Photo) -> NDArray[np.bool_]:
     """Return a mask file at the size of the photo's pixels, ``[h, w]`` bool."""
-    picture = read_picture(path).convert("L")
-    height, width = photo.size
-    if picture.size != (width, height):
-        raise DataError(
-            f"{path}: is {picture.width}x{picture.height}, but the image is {width}x{height}"
-        )
-    h, w = photo.pixels.shape[:2]
-    mask: NDArray[np.bool_] = np.asarray(picture.resize((w, h), Image.Resampling.NEAREST)) > 127
+    mask: NDArray[np.bool_] = np.asarray(read_picture(path).convert("L")) > 127  # [H, W]
+    if mask.shape != photo.size:
+        (height, width), (of_image_h, of_image_w) = mask.shape, photo.size
+        raise DataError(f"{path}: is {width}x{height}, but the image is {of_image_w}x{of_image_h}")
     if not mask.any():
         raise DataError(f"{path}: no pixel is bright (above 127 of 255), so there is no candidate")
-    return mask
+    return photo.mask_to_pixels(mask)
 
 
 def _segmented(photo: Photo, options: argparse.Namespace) -> NDArray[np.bool_]:
@@ -187,7 +183,7 @@ def _segmented(photo: Photo, options: argparse.Namespace) -> NDArray[np.bool_]:
     except DataError as error:
         raise DataError(f"{error}; to try it out without any download: --sam demo") from None
     mask = point_mask(
-        prompt_ready(sam, photo.pixels), [photo.to_pixels_xy(point) for point in options.point]
+        prompt_ready(sam, photo.pixels), [photo.point_to_pixels(point) for point in options.point]
     )
     if not mask.any():
         raise DataError("SAM finds nothing at the point; try another")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from fgvp_eval.annotated_masks import annotated_masks
 from fgvp_eval.box_files import BoxFormat, GivenBoxes, read_boxes
@@ -24,9 +22,7 @@ from fgvp_eval.photos import Photo, demo_picture, read_demo, read_photo
 from fgvp_eval.records import Annotation, Box, Dataset, ImageRecord, Sample
 from fgvp_eval.sam_models import SamModel
 from fgvp_eval.split_plan import SplitPlan
-from fgvp_eval.splits import Counts
-
-_LOG = logging.getLogger("fgvp_eval")
+from fgvp_eval.splits import Counts, Split
 
 
 @dataclass(frozen=True)
@@ -54,15 +50,20 @@ class GroundInputs:
         plan: A split of this picture alone, whose samples are the texts.
         photo: The picture.
         texts: The texts as typed.
-        labels: Names of the candidates, from their file; None if there are none.
+        boxes: The candidates of a file; None if they are to be found.
         given: Candidates that came with masks; None if masks are to be found.
     """
 
     plan: SplitPlan
     photo: Photo
     texts: tuple[str, ...]
-    labels: tuple[str, ...] | None = None
+    boxes: GivenBoxes | None = None
     given: GivenMasks | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of the candidates, from their file; None if there are none."""
+        return None if self.boxes is None else self.boxes.labels
 
     @property
     def masks(self) -> str:
@@ -102,24 +103,10 @@ def read_inputs(
     """
     (split,) = config.splits
     settings = config.settings(split)
-    if is_demo_picture(image):
-        whole, record = demo_picture(image)
-        photo = read_demo(record)
-    else:
-        photo = read_photo(Path(image))
-        record = ImageRecord(0, Path(image), image, photo.size, (), ())
-        whole = Dataset(split, Path(image).parent, (), Counts(0, 0, 0), {})
+    photo, whole, record = _picture(image, split)
     asked = tuple(texts) if texts is not None else _one_text_each(record)
     if not asked:
         raise UsageError("--text is needed: what is to be found in the picture?")
-    captions = whole.captions
-    if negatives is not None:
-        captions = _lines(negatives)
-    if "S" in settings.post and not captions:
-        raise UsageError(
-            f"--post {settings.post} subtracts the mean score of other sentences; give them by "
-            "--negatives FILE, one a line"
-        )
     samples = tuple(
         Sample(f"{split.name}:{index}", _scored_text(text), ()) for index, text in enumerate(asked)
     )
@@ -127,21 +114,40 @@ def read_inputs(
         whole,
         split=split,
         images=(replace(record, samples=samples),),
-        captions=captions,
+        captions=whole.captions if negatives is None else _lines(negatives),
     )
+    if "S" in settings.post and not dataset.captions:
+        raise UsageError(
+            f"--post {settings.post} subtracts the mean score of other sentences; give them by "
+            "--negatives FILE, one a line"
+        )
     if boxes is None:
         return GroundInputs(SplitPlan(dataset, settings, Candidates(None, {})), photo, asked)
     given = read_boxes(boxes.path, photo.size, box_format=boxes.form, image_id=boxes.image_id)
-    worked_xyxy = tuple(photo.to_pixels(box_xyxy) for box_xyxy in given.boxes_xyxy)
+    shown_xyxy = tuple(photo.box_to_pixels(box_xyxy) for box_xyxy in given.boxes_xyxy)
     candidates = Candidates(
-        {record.image_id: tuple(_xywh(box_xyxy) for box_xyxy in worked_xyxy)},
+        {record.image_id: tuple(_xywh(box_xyxy) for box_xyxy in shown_xyxy)},
         {str(boxes.path): file_sha256(boxes.path)},
     )
-    plan = SplitPlan(dataset, settings, candidates)
     masked = None
     if boxes.masks:
-        masked = GivenMasks(MaskedBoxes(worked_xyxy, _given_masks(given, photo, boxes.path)))
-    return GroundInputs(plan, photo, asked, given.labels, masked)
+        masked = GivenMasks(MaskedBoxes(shown_xyxy, _given_masks(given, photo, boxes.path)))
+    plan = SplitPlan(dataset, settings, candidates)
+    return GroundInputs(plan, photo, asked, given, masked)
+
+
+def _picture(image: str, split: Split) -> tuple[Photo, Dataset, ImageRecord]:
+    """Return a picture, the data set that it is of, and its record there.
+
+    A picture of the user's own is of a data set that has nothing else.
+    """
+    if is_demo_picture(image):
+        whole, record = demo_picture(image)
+        return read_demo(record), whole, record
+    path = Path(image)
+    photo = read_photo(path)
+    record = ImageRecord(0, path, image, photo.size, (), ())
+    return photo, Dataset(split, path.parent, (), Counts(0, 0, 0), {}), record
 
 
 def _one_text_each(record: ImageRecord) -> tuple[str, ...]:
@@ -176,17 +182,15 @@ def _given_masks(given: GivenBoxes, photo: Photo, path: Path) -> torch.Tensor:
     """Draw the masks of a boxes file at the size of the pixels, ``[N, h, w]`` bool."""
     if given.segmentations is None:
         raise DataError(f"{path}: --masks given needs a 'segmentation' of every box")
-    height, width = photo.pixels.shape[:2]
-    masks = torch.zeros((len(given.boxes_xyxy), height, width), dtype=torch.bool)
+    masks = np.zeros((len(given.boxes_xyxy), *photo.pixels.shape[:2]), dtype=bool)  # [N, h, w]
     for index, segmentation in enumerate(given.segmentations):
         annotation = Annotation(index, (0.0, 0.0, 1.0, 1.0), segmentation)
         try:
-            mask = annotated_masks([annotation], photo.size)[0].numpy()  # [H, W]
+            (mask,) = annotated_masks([annotation], photo.size).numpy()  # [H, W]
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
-        shown = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
-        masks[index] = torch.from_numpy(np.array(shown))
-    return masks
+        masks[index] = photo.mask_to_pixels(mask)
+    return torch.from_numpy(masks)
 
 
 def _xywh(box_xyxy: Box) -> Box:

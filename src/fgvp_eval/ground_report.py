@@ -15,6 +15,7 @@ from tabulate import tabulate
 
 from fgvp_eval.annotated_picture import Mark, annotated_picture, color_of
 from fgvp_eval.clip_models import ClipModel
+from fgvp_eval.data_files import file_sha256
 from fgvp_eval.ground_inputs import GroundInputs
 from fgvp_eval.grounding import Grounding
 from fgvp_eval.run_folder import package_versions
@@ -76,11 +77,12 @@ class GroundReport:
         """Return what ``ground.json`` holds; boxes are pixels of the picture's own size."""
         found, photo, settings = self.found, self.inputs.photo, self.inputs.plan.settings
         image = self.inputs.plan.dataset.images[0]
-        boxes_xyxy = [photo.to_picture(box_xyxy) for box_xyxy in found.boxes_xyxy]
+        boxes_xyxy = [photo.box_to_picture(box_xyxy) for box_xyxy in found.boxes_xyxy]
         return {
             "schema_version": SCHEMA_VERSION,
             "image": {
                 "file": image.name,
+                "sha256": file_sha256(image.path),
                 "size": list(photo.size),
                 "scored_size": list(photo.pixels.shape[:2]),
             },
@@ -88,6 +90,7 @@ class GroundReport:
             "candidates_xyxy": [
                 [round(number, 3) for number in box_xyxy] for box_xyxy in boxes_xyxy
             ],
+            "boxes_read_as": None if self.inputs.boxes is None else self.inputs.boxes.form,
             "labels": None if self.inputs.labels is None else list(self.inputs.labels),
             "masks": None if self.inputs.masks == "unused" else [*self._masks_rle()],
             "modes": list(settings.modes),
@@ -101,6 +104,7 @@ class GroundReport:
             "margins": [found.margin(index) for index in range(len(self.inputs.texts))],
             "config": {**plain(settings), "masks": self.inputs.masks, "seed": self.seed},
             "models": plain(self.models),
+            "files_sha256": self.inputs.plan.files_sha256,
             "command": command,
             "versions": {"python": platform.python_version(), **package_versions()},
             "device": str(self.device),
@@ -134,21 +138,16 @@ class GroundReport:
         return f"{index} {self.label(index)}".rstrip()
 
     def _box_text(self, index: int) -> str:
-        box_xyxy = self.inputs.photo.to_picture(self.found.boxes_xyxy[index])
+        box_xyxy = self.inputs.photo.box_to_picture(self.found.boxes_xyxy[index])
         return " ".join(f"{number:.0f}" for number in box_xyxy)
 
     def _masks_rle(self) -> list[dict[str, Any]]:
         """Return the masks at the picture's own size, as compressed COCO run lengths."""
-        height, width = self.inputs.photo.size
-        records = []
+        photo, records = self.inputs.photo, []
         for mask in self.found.masks.numpy():
-            full = mask
-            if self.inputs.photo.is_smaller:
-                full = np.asarray(
-                    Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
-                )
-            rle = coco_mask.encode(np.asfortranarray(full, dtype=np.uint8))
-            records.append({"size": [height, width], "counts": rle["counts"].decode("ascii")})
+            full = np.asfortranarray(photo.mask_to_picture(mask), dtype=np.uint8)  # [H, W]
+            counts = coco_mask.encode(full)["counts"].decode("ascii")
+            records.append({"size": list(photo.size), "counts": counts})
         return records
 
 

@@ -78,6 +78,9 @@ def run_grounding(inputs: GroundInputs, models: GroundModels, config: EvalConfig
         DataError: CLIP's scores are not finite.
     """
     torch.manual_seed(config.seed)
+    if inputs.boxes is not None:
+        path = inputs.plan.settings.proposals.path
+        _LOG.info("%s: boxes are read as %s", path, inputs.boxes.form)
     found = ground(
         inputs.plan,
         inputs.photo.pixels,

@@ -33,25 +33,28 @@ class Photo:
     pixels: NDArray[np.uint8]
     size: tuple[int, int]
 
-    @property
-    def is_smaller(self) -> bool:
-        """The pixels are fewer than the picture's own."""
-        return self.pixels.shape[:2] != self.size
-
-    def to_pixels(self, box_xyxy: Box) -> Box:
+    def box_to_pixels(self, box_xyxy: Box) -> Box:
         """Return a box of the picture in pixels of :attr:`pixels`."""
         (height, width), (h, w) = self.size, self.pixels.shape[:2]
         return _scaled(box_xyxy, w / width, h / height)
 
-    def to_pixels_xy(self, point_xy: tuple[float, float]) -> tuple[float, float]:
+    def point_to_pixels(self, point_xy: tuple[float, float]) -> tuple[float, float]:
         """Return a point of the picture in pixels of :attr:`pixels`."""
-        (height, width), (h, w) = self.size, self.pixels.shape[:2]
-        return point_xy[0] * w / width, point_xy[1] * h / height
+        x, y, _, _ = self.box_to_pixels((*point_xy, *point_xy))
+        return x, y
 
-    def to_picture(self, box_xyxy: Box) -> Box:
+    def mask_to_pixels(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return a mask of the picture, ``[H, W]`` bool, at the size of :attr:`pixels`."""
+        return _nearest(mask, self.pixels.shape[:2])
+
+    def box_to_picture(self, box_xyxy: Box) -> Box:
         """Return a box of :attr:`pixels` in pixels of the picture's own size."""
         (height, width), (h, w) = self.size, self.pixels.shape[:2]
         return _scaled(box_xyxy, width / w, height / h)
+
+    def mask_to_picture(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return a mask of :attr:`pixels`, ``[h, w]`` bool, at the picture's own size."""
+        return _nearest(mask, self.size)
 
 
 def demo_picture(word: str) -> tuple[Dataset, ImageRecord]:
@@ -125,6 +128,14 @@ def _as_rgb(picture: Image.Image, path: Path) -> Image.Image:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
     return picture.convert("RGB")
+
+
+def _nearest(mask: NDArray[np.bool_], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return a mask at another height and width, each pixel that of the nearest."""
+    if mask.shape == size:
+        return mask
+    height, width = size
+    return np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 
 def _scaled(box_xyxy: Box, x: float, y: float) -> Box:

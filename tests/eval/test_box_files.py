@@ -44,7 +44,9 @@ def read(path: Path, content: Any, **options: Any) -> GivenBoxes:
     ],
 )
 def test_forms(tmp_path: Path, content: Any, options: dict[str, Any]) -> None:
-    assert read(tmp_path, content, **options) == GivenBoxes(XYXY)
+    found = read(tmp_path, content, **options)
+    assert found == GivenBoxes(XYXY, found.form)
+    assert found.form == ("xyxy" if "10, 20, 30, 50" in str(content) else "xywh")
 
 
 def test_labels_and_masks_come_along(tmp_path: Path) -> None:

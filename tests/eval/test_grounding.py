@@ -122,7 +122,7 @@ def test_table_and_files_of_given_boxes(tmp_path: Path, capsys: pytest.CaptureFi
         *("score", "probability", "margin", "best", "alone"),
     ]
     assert f"0 left half  0 0 {width // 2} {height}" in out
-    assert "boxes.json: 1 candidates, read as xywh" in err
+    assert "boxes.json: boxes are read as xywh" in err
     assert "demo models know generated scenes only" in err
     assert sorted(record["assignment"], key=str) == [0, None]
     assert record["labels"] == ["left half"]
@@ -136,6 +136,7 @@ def test_table_and_files_of_given_boxes(tmp_path: Path, capsys: pytest.CaptureFi
         (["own.png", "--text", " "], "--text must not be empty"),
         (["own.png", "--text", "x", "--proposals", "gt"], "only demo pictures"),
         (["own.png", "--text", "x", "--masks", "given"], "--masks given needs"),
+        (["own.png", "--text", "x", "--boxes", "b.json", "--masks", "given"], "needs a 'segm"),
         (["own.png", "--text", "x", "--post", "S"], "--negatives FILE"),
         (["demo", "--negatives", "own.png"], "--negatives needs --post S"),
         (["demo", "--post", "S", "--negatives", "own.png"], "cannot be read as text"),
@@ -163,6 +164,7 @@ def test_refusals_are_one_line(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("FGVP_DATA_ROOT", raising=False)
     Image.new("RGB", (40, 30)).save("own.png")
+    Path("b.json").write_text("[[1, 2, 3, 4]]")
     Path("cut.png").write_bytes(Path("own.png").read_bytes()[:60])
     assert main([*words, "--out", "out"]) == 2
     out, err = capsys.readouterr()

@@ -68,8 +68,15 @@ def test_large_pictures_are_made_smaller_and_boxes_follow(tmp_path: Path) -> Non
     photo = read_photo(tmp_path / "large.png")
     assert photo.pixels.shape == (LONGEST_SIDE // 2, LONGEST_SIDE, 3)
     assert photo.size == (LONGEST_SIDE, 2 * LONGEST_SIDE)
-    assert photo.to_pixels((10.0, 20.0, 30.0, 40.0)) == (5.0, 10.0, 15.0, 20.0)
-    assert photo.to_picture((5.0, 10.0, 15.0, 20.0)) == (10.0, 20.0, 30.0, 40.0)
+    assert photo.box_to_pixels((10.0, 20.0, 30.0, 40.0)) == (5.0, 10.0, 15.0, 20.0)
+    assert photo.box_to_picture((5.0, 10.0, 15.0, 20.0)) == (10.0, 20.0, 30.0, 40.0)
+    assert photo.point_to_pixels((10.0, 20.0)) == (5.0, 10.0)
+    mask = np.zeros(photo.size, bool)
+    mask[100:300, 40:90] = True
+    expected = np.zeros(photo.pixels.shape[:2], bool)
+    expected[50:150, 20:45] = True
+    np.testing.assert_array_equal(photo.mask_to_pixels(mask), expected)
+    np.testing.assert_array_equal(photo.mask_to_picture(expected), mask)
 
 
 @pytest.mark.parametrize("name", ["missing.png", "text.png", "cut.png", "folder", "float.tiff"])
