@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from PIL import Image, ImageDraw
 from fgvp_eval.config import DEFAULT_SAM
 from fgvp_eval.devices import choose_device
 from fgvp_eval.errors import EXIT_DONE, DataError, UsageError
-from fgvp_eval.option_values import is_demo_picture, parse_modes, parse_sam
+from fgvp_eval.option_values import data_root_given, is_demo_picture, parse_modes, parse_sam
 from fgvp_eval.photos import Photo, read_image, read_picture
 from fgvp_eval.picture_text import font_of, mode_caption, wrapped
 from fgvp_eval.point_masks import point_mask
@@ -172,14 +171,10 @@ def _segmented(photo: Photo, options: argparse.Namespace) -> NDArray[np.bool_]:
     for x, y in options.point:
         if not (0 <= x < width and 0 <= y < height):
             raise UsageError(f"--point {x:g},{y:g} is outside of the image of {width}x{height}")
-    from_environment = os.environ.get("FGVP_DATA_ROOT")
     name = parse_sam(options.sam or ("demo" if is_demo_picture(options.image) else DEFAULT_SAM))
     try:
-        sam = load_sam(
-            name,
-            choose_device(options.device),
-            options.data_root or Path(from_environment or "data"),
-        )
+        data_root = data_root_given(options.data_root) or Path("data")
+        sam = load_sam(name, choose_device(options.device), data_root)
     except DataError as error:
         raise DataError(f"{error}; to try it out without any download: --sam demo") from None
     mask = point_mask(

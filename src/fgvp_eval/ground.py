@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+from fgvp_eval.box_files import FORMS, BoxFormat
 from fgvp_eval.config import (
     DEFAULT_CLIP,
     DEFAULT_MODES,
@@ -23,6 +23,7 @@ from fgvp_eval.config import (
 )
 from fgvp_eval.errors import EXIT_DONE, UsageError
 from fgvp_eval.option_values import (
+    data_root_given,
     is_demo_picture,
     parse_color,
     parse_modes,
@@ -54,9 +55,7 @@ _CODES = "\n\nexit codes: 0 done; 2 wrong usage, or data missing or broken; 130 
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    from fgvp_eval.box_files import FORMS, BoxFormat
-
+    """Return the parser of the command line; it needs no torch."""
     parser = ToolParser(
         prog=PROGRAM,
         description="Find what texts mean in one picture: candidates, a visual prompt for each, "
@@ -72,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         action="extend",
         metavar="TEXT",
-        help="what to find; default on a demo picture: its own expressions",
+        help="what to find; default on a demo picture: one of its own expressions for each object",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--boxes", type=Path, metavar="FILE", help="candidate boxes; see below")
@@ -99,7 +98,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add(
         "--sam",
-        type=str,
         metavar="SAM",
         help=f"vit_h|vit_l|vit_b[:CHECKPOINT] or demo; default: {DEFAULT_SAM}; on demo: demo",
     )
@@ -195,7 +193,6 @@ def _config(options: argparse.Namespace) -> EvalConfig:
     stem = options.image.replace(":", "-") if demo else Path(options.image).stem
     name = f"ground-{stem}"
     split = replace(DEMO, name=name) if demo else Split(name, "own", "", "", None)
-    from_environment = os.environ.get("FGVP_DATA_ROOT")
     annotated = options.boxes is None and options.proposals == "gt"
     if options.boxes is not None:
         proposals = Proposals("detections", options.boxes)
@@ -203,7 +200,7 @@ def _config(options: argparse.Namespace) -> EvalConfig:
         proposals = Proposals("gt" if annotated else "sam-grid")
     return EvalConfig(
         splits=(split,),
-        data_root=options.data_root or (Path(from_environment) if from_environment else None),
+        data_root=data_root_given(options.data_root),
         modes=parse_modes(options.modes),
         compare_modes=False,
         proposals=proposals,

@@ -112,6 +112,8 @@ def ground(
         UsageError: Relations are asked for and spaCy or its model is not installed.
     """
     settings, (image,) = plan.settings, plan.dataset.images
+    if source.stage == "sam":
+        _LOG.info("SAM looks at %dx%d pixels", pixels.shape[1], pixels.shape[0])
     with times.measure(source.stage):
         found = source.find(image, pixels)
     _LOG.info("candidates: %d, texts: %d", len(found.boxes_xyxy), len(image.samples))

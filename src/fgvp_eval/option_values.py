@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -105,3 +106,9 @@ def parse_color(text: str) -> str:
 def is_demo_picture(text: str) -> bool:
     """Tell whether ``text`` means a picture of the demo split: ``demo`` or ``demo:K``."""
     return _DEMO_PICTURE.fullmatch(text) is not None
+
+
+def data_root_given(option: Path | None) -> Path | None:
+    """Return the data root that the option or else ``$FGVP_DATA_ROOT`` gives; None without."""
+    from_environment = os.environ.get("FGVP_DATA_ROOT")
+    return option or (Path(from_environment) if from_environment else None)

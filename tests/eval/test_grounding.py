@@ -16,6 +16,9 @@ from fgvp_eval.cli import run_command
 from fgvp_eval.ground import main
 from fgvp_eval.photos import demo_picture, read_demo
 
+# Of pycocotools.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 MODES = ("blur_reverse_mask", "crop")
 TEXTS = ("the circle", "a green thing", "the star on the left")
 
