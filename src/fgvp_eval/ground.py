@@ -7,6 +7,7 @@ import json
 import logging
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -139,7 +140,6 @@ def _run(argv: Sequence[str]) -> int:
     from fgvp_eval.ground_inputs import BoxesFile, read_inputs
     from fgvp_eval.ground_prompts import prompt_sheet
     from fgvp_eval.ground_run import load_models, run_grounding
-    from fgvp_eval.run_folder import choose_folder
     from fgvp_eval.stage_times import split_line
 
     boxes = None
@@ -151,17 +151,26 @@ def _run(argv: Sequence[str]) -> int:
         options.image, config, texts=options.text, boxes=boxes, negatives=options.negatives
     )
     models = load_models(inputs, config)
-    folder = choose_folder(config)
-    folder.create()
+    folder = _made_folder(options.out, config.splits[0].name)
     report = run_grounding(inputs, models, config)
     record = report.record(shlex.join([*PROGRAM.split(), *argv]))
-    (folder.path / "ground.json").write_text(_one_key_a_line(record), encoding="utf-8")
-    report.annotated().save(folder.path / "annotated.png")
-    prompt_sheet(report, options.top).save(folder.path / "prompts.png")
+    (folder / "ground.json").write_text(_one_key_a_line(record), encoding="utf-8")
+    report.annotated().save(folder / "annotated.png")
+    prompt_sheet(report, options.top).save(folder / "prompts.png")
     print(report.table())
     _LOG.info("%s", split_line(report.seconds))
-    _LOG.info("wrote annotated.png, prompts.png and ground.json to %s", folder.path)
+    _LOG.info("wrote annotated.png, prompts.png and ground.json to %s", folder)
     return EXIT_DONE
+
+
+def _made_folder(out: Path | None, name: str) -> Path:
+    """Make the folder to write to, by default a new one, ``runs/NAME-TIME``."""
+    path = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {path} cannot be made: {error.strerror}") from None
+    return path
 
 
 def _one_key_a_line(record: dict[str, Any]) -> str:

@@ -243,7 +243,7 @@ def _settings_facts(result: SplitResult) -> dict[str, Any]:
 
 
 def package_versions() -> dict[str, str | None]:
-    """Return the version of every package that decides results; None where it is missing."""
+    """Return the version of each package that results may depend on; None if it is not there."""
     found: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
