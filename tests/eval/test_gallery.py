@@ -82,6 +82,8 @@ def test_points_are_what_sam_segments(tmp_path, points):
         (["--point", "10,10"], "try it out without any download: --sam demo"),
         (["--point", "10,10", "--sam", "vit_x"], "--sam must be one of"),
         (["--point", "10,10", "--modes", "blurr", "--sam", "demo"], "--modes: mode must be one of"),
+        (["--mask", "mask.png", "--size", "0"], "--size must be at least 1"),
+        (["--mask", "mask.png", "--out", "sheet.xyz"], "--out sheet.xyz cannot be written"),
         ([], "one of the arguments --mask --point is required"),
     ],
 )

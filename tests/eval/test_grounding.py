@@ -132,6 +132,19 @@ def test_table_and_files_of_given_boxes(tmp_path: Path, capsys: pytest.CaptureFi
     np.testing.assert_array_equal(coco_mask.decode(record["masks"][0]), half)
 
 
+def test_negatives_of_a_file_are_subtracted(tmp_path: Path) -> None:
+    (tmp_path / "negatives.txt").write_text("A red star\n\nthe circle\n")
+    common = ("demo:2", "--proposals", "gt", "--modes", "D4")
+    raw = ground(tmp_path / "raw", *common, "--text", "a green thing", "a red star", "the circle")
+    words = ("--post", "S", "--negatives", tmp_path / "negatives.txt", "--text", "a green thing")
+    # So few are shown that the chosen candidate of a text may have to be added.
+    found = ground(tmp_path / "found", *common, *words, "a green thing", "--top", 1)
+    scores = np.array(raw["scores"])  # [3, N]
+    np.testing.assert_allclose(found["scores"][0], scores[0] - scores[1:].mean(0), atol=1e-4)
+    width = Image.open(tmp_path / "found" / "prompts.png").width
+    assert width > 140 + 2 * 200
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
