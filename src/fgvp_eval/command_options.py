@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -19,6 +18,7 @@ from fgvp_eval.config import (
     Precision,
 )
 from fgvp_eval.option_values import (
+    data_root_given,
     parse_color,
     parse_modes,
     parse_negatives,
@@ -191,11 +191,9 @@ def parse_config(argv: Sequence[str]) -> EvalConfig:
         UsageError: An argument is unknown, has a bad value or does not fit another one.
     """
     options = build_parser().parse_args([_dashed(word) for word in argv])
-    from_environment = os.environ.get("FGVP_DATA_ROOT")
-    data_root = options.data_root or (Path(from_environment) if from_environment else None)
     return EvalConfig(
         splits=parse_splits(options.split),
-        data_root=data_root,
+        data_root=data_root_given(options.data_root),
         modes=None if options.modes is None else parse_modes(options.modes),
         compare_modes=options.compare_modes,
         proposals=None if options.proposals is None else parse_proposals(options.proposals),
