@@ -18,6 +18,7 @@ from fgvp_eval.errors import EXIT_DONE, UsageError
 from fgvp_eval.metrics import judge, measure
 from fgvp_eval.postprocess import SentenceLogits, aggregate_modes, final_scores
 from fgvp_eval.presets import Post
+from fgvp_eval.progress import Progress
 from fgvp_eval.records import Prediction
 from fgvp_eval.stored_runs import StoredRun, read_run
 from fgvp_eval.tables import TableRow, format_table, miss_table, preset_label
@@ -70,7 +71,8 @@ def rescore_run(run: StoredRun, post: Post | None, aggregate: Aggregate | None) 
     Raises:
         UsageError: The run did not store what this needs.
     """
-    rows, settings = {}, {}
+    rows: dict[tuple[str, str], list[Prediction]] = {}
+    settings = {}
     for (split, label), predictions in run.rows.items():
         before = run.settings(split)
         wanted: tuple[Post, Aggregate] = (
@@ -85,9 +87,11 @@ def rescore_run(run: StoredRun, post: Post | None, aggregate: Aggregate | None) 
         changed = list(dict.fromkeys([*before.get("changed", []), *departs]))
         settings[split] = dict(before, post=wanted[0], aggregate=wanted[1], changed=changed)
         as_stored = before.get("post", "none"), before.get("aggregate", "sum")
-        rows[split, label] = [
-            _rescored(prediction, wanted, as_stored, run) for prediction in predictions
-        ]
+        rows[split, label] = []
+        with Progress(f"{split} {label}", len(predictions)) as progress:
+            for prediction in predictions:
+                rows[split, label].append(_rescored(prediction, wanted, as_stored, run))
+                progress.add()
     config = dict(run.results.get("config", {}), settings=settings)
     metrics: dict[str, dict[str, Any]] = {}
     for (split, label), predictions in rows.items():
