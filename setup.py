@@ -36,6 +36,7 @@ setup(
         "safetensors>=0.4",
         "scipy>=1.11",
         "tabulate>=0.9",
+        "packaging>=23.0",
         "tqdm>=4.66",
     ],
     extras_require={
