@@ -5,14 +5,12 @@ Nothing is imported to tell its version, so that a package that is broken still 
 
 from __future__ import annotations
 
-import importlib.util
 import platform
-import subprocess
 from importlib import metadata
-from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from fgvp_eval.checkout import commit, output_of
 from fgvp_eval.doctor.report import Line, one_line
 from fgvp_eval.entity_trees import load_parser, parser_identity
 from fgvp_eval.errors import UsageError
@@ -22,7 +20,6 @@ _SHOWN = (
     *("torch", "torchvision", "triton", "kornia", "open_clip_torch", "segment-anything"),
     *("numpy", "pillow"),
 )
-_SECONDS = 10.0  # of a program that is asked for its version
 
 
 def version_lines() -> list[Line]:
@@ -67,26 +64,14 @@ def _package(name: str, needed: Requirement | None) -> Line:
 
 
 def _own() -> Line:
+    at = commit()
+    suffix = f", commit {at}" if at else ""
     try:
         version = metadata.version(_PACKAGE)
     except metadata.PackageNotFoundError:
         reason = "what it needs is not known: pip install -e ."
-        return Line(_PACKAGE, f"not installed{_commit()}", "warning", reason)
-    return Line(_PACKAGE, f"{version}{_commit()}")
-
-
-def _commit() -> str:
-    """Return the commit if this package is run from a checkout of its own, else nothing."""
-    spec = importlib.util.find_spec("fgvp_kernels")
-    if spec is None or spec.origin is None:
-        return ""
-    package = Path(spec.origin).resolve().parent
-    root = _output("git", "-C", str(package), "rev-parse", "--show-toplevel")
-    # Not a repository that merely holds the environment in which this is installed.
-    if not root or Path(root).resolve() / "src" != package.parent:
-        return ""
-    commit = _output("git", "-C", root, "describe", "--always", "--dirty", "--abbrev=12")
-    return f", commit {commit}" if commit else ""
+        return Line(_PACKAGE, f"not installed{suffix}", "warning", reason)
+    return Line(_PACKAGE, f"{version}{suffix}")
 
 
 def _system() -> str:
@@ -112,7 +97,7 @@ def _cuda() -> Line:
 
 def driver_version() -> str:
     """Return the version of the NVIDIA driver; empty if there is none."""
-    text = _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    text = output_of("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
     return text.splitlines()[0].strip() if text else ""
 
 
@@ -125,12 +110,3 @@ def _parser() -> Line:
         return Line("spaCy", "does not load", "warning", f"--post R and RS: {error}")
     found = parser_identity()
     return Line("spaCy", f"{found['spacy']}, model {found['name']} {found['version']}")
-
-
-def _output(*command: str) -> str:
-    """Return what a program prints; nothing if it is not there, fails or hangs."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
