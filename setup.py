@@ -41,12 +41,14 @@ setup(
     ],
     extras_require={
         "relations": ["spacy>=3.7"],
+        "plot": ["matplotlib>=3.8"],
         "test": [
             "pytest>=8.0",
             "pytest-cov>=5.0",
             "hypothesis>=6.100",
             "ruff>=0.6",
             "mypy>=1.11",
+            "matplotlib>=3.8",
             "opencv-python-headless>=4.9",
             "types-tabulate",
             "types-tqdm",
