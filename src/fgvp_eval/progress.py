@@ -21,7 +21,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 10.0
 # What is done sooner needs no bar.
-_SECONDS_UNTIL_BAR = 1.0
+_SECONDS_UNTIL_BAR = 2.0
 
 
 class Progress:
@@ -143,4 +143,9 @@ def duration(seconds: float) -> str:
 
 
 def _on_terminal() -> bool:
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return False
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0  # 0 in some containers
+    except OSError:  # a stream without a file has no size
+        return True

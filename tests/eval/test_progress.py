@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 
 import pytest
@@ -109,6 +110,17 @@ def test_no_bar(monkeypatch, caplog, level, kind) -> None:
     with caplog.at_level(level, "fgvp_eval"), Progress("demo", 4) as progress:
         progress.add(4)
     assert terminal.getvalue() == ""
+
+
+def test_a_terminal_without_a_width_gets_lines(monkeypatch, caplog) -> None:
+    terminal = on_terminal(monkeypatch)
+    monkeypatch.setattr(terminal, "fileno", lambda: 2)
+    monkeypatch.setattr("os.get_terminal_size", lambda descriptor: os.terminal_size((0, 0)))
+    monkeypatch.setattr(progress_module, "_SECONDS_BETWEEN_LINES", 0.0)
+    with caplog.at_level(logging.INFO, "fgvp_eval"), Progress("demo", 4) as progress:
+        progress.add(2)
+    assert terminal.getvalue() == ""
+    assert caplog.messages[0].startswith("demo: 2 of 4 sentences")
 
 
 @pytest.mark.parametrize(
