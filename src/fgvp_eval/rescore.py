@@ -25,6 +25,11 @@ from fgvp_eval.tables import TableRow, format_table, miss_table, preset_label
 from fgvp_eval.tool_command import ToolParser, run_tool
 
 _LOG = logging.getLogger("fgvp_eval")
+_EPILOG = """example:
+  python -m fgvp_eval.rescore runs/demo --post none --out runs/demo-without-post
+
+exit codes: 0 rescored; 2 wrong usage, or a broken run
+"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,7 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m fgvp_eval.rescore",
         description="Recompute a run's metrics, and its post-processing as far as what it stored "
         "allows: a run with --post RS can be rescored with any other.",
-        epilog="exit codes: 0 rescored; 2 wrong usage, or a broken run",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
