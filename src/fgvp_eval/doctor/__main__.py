@@ -20,8 +20,8 @@ _EPILOG = f"""examples:
   {_PROGRAM} --data-root /data --clip ViT-B-32-quickgelu:openai --device cuda
   {_PROGRAM} --json > doctor.json
 
-Nothing is downloaded and nothing changed, except that the demo's data are made on first use. The
-block holds no user name: the home folder is written as ~.
+No weights and no data are downloaded; the demo's data are made on first use. The block holds no
+user name: the home folder is written as ~.
 
 exit codes: 0 nothing failed; 1 something failed; 2 wrong usage; 130 interrupted
 """

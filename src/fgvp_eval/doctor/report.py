@@ -45,6 +45,8 @@ def run_checks(checks: Mapping[str, Callable[[], list[Line]]]) -> dict[str, list
         except ImportError as error:
             reason = f"a package is missing or broken: {one_line(error)}"
             sections[name] = [Line("this check", "cannot run", "failed", reason)]
+        except OSError as error:  # a folder that may not be read
+            sections[name] = [Line("this check", "cannot run", "failed", one_line(error))]
         except Exception as error:
             # Checks report the errors they expect. One that nobody expected is a finding as well,
             # and must not hide what the other checks have to say.

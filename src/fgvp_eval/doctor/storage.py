@@ -160,7 +160,7 @@ def _room(what: str, folder: Path) -> Line:
 def _existing(folder: Path) -> Path:
     """Return the folder, or what it would be made in."""
     place = folder.absolute()
-    while not place.exists():
+    while not os.path.exists(place):  # False, too, where one may not look
         place = place.parent
     return place
 

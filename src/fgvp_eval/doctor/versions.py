@@ -90,9 +90,8 @@ def _cuda() -> Line:
         return Line("CUDA", "torch does not load", "failed", one_line(error))
     if torch.version.hip:
         return Line("ROCm", f"{torch.version.hip} (torch)")
-    driver = driver_version()
-    built = torch.version.cuda or "none"
-    return Line("CUDA", f"{built} (torch), driver {driver or 'none'}")
+    driver = driver_version() or ("not known" if torch.cuda.is_available() else "none")
+    return Line("CUDA", f"{torch.version.cuda or 'none'} (torch), driver {driver}")
 
 
 def driver_version() -> str:

@@ -102,6 +102,18 @@ def test_another_mean_is_found_out():
     assert [line.state for line in lines] == ["failed"] * 4
 
 
+def test_a_model_that_resizes_in_another_way_is_no_failure(monkeypatch):
+    right = clip_checks.image_transform_v2
+    monkeypatch.setattr(
+        clip_checks,
+        "image_transform_v2",
+        lambda config, is_train: right(replace(config, interpolation="bilinear"), is_train),
+    )
+    (clip,) = load_clips("demo", CPU, "fp32")
+    lines = clip_checks.preprocessing_lines(replace(clip, interpolation="bilinear"), CPU)
+    assert [line.state for line in lines] == ["ok"] * 4
+
+
 def test_swapped_channels_are_found_out(monkeypatch):
     right = clip_checks.render_batch
     monkeypatch.setattr(clip_checks, "render_batch", lambda *a, **k: right(*a, **k).flip(1))

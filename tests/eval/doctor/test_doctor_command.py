@@ -114,10 +114,15 @@ def test_a_check_that_breaks_hides_no_other():
     def missing() -> list[Line]:
         raise ImportError("No module named 'x'")
 
-    found = run_checks({"a": broken, "b": missing, "c": lambda: [Line("fine", "1")]})
+    def unreadable() -> list[Line]:
+        raise PermissionError(13, "Permission denied", "/data")
+
+    checks = {"a": broken, "b": missing, "c": lambda: [Line("fine", "1")], "d": unreadable}
+    found = run_checks(checks)
     assert found["a"] == [Line("this check", "broke", "failed", "unexpected KeyError: 'name'")]
     assert found["b"][0].state == "failed"
     assert found["c"] == [Line("fine", "1")]
+    assert found["d"][0].reason == "[Errno 13] Permission denied: '/data'"
 
 
 def test_block_and_record_hold_the_same():
