@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic
 
+from fgvp_eval.checkout import commit
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.errors import UsageError
 from fgvp_eval.grid_masks import grid_settings
@@ -195,7 +196,7 @@ def _results(report: RunReport, command: Sequence[str]) -> dict[str, Any]:
         "models": report.models,
         "config": _config_facts(report),
         "command": shlex.join(command),
-        "versions": {"python": platform.python_version(), **package_versions()},
+        "versions": {"python": platform.python_version(), **package_versions(), "commit": commit()},
         "device": report.device,
         "seconds": {stage: round(spent, 3) for stage, spent in report.seconds.items()},
     }

@@ -17,7 +17,7 @@ BACKENDS = ("torch", "triton")
 
 def available_backends() -> tuple[str, ...]:
     """Names of the backends that can run on this machine."""
-    reason = _why_no_triton(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    reason = why_no_triton(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     return ("torch",) if reason else BACKENDS
 
 
@@ -32,7 +32,7 @@ def select_backend(name: str, batch: RenderBatch) -> Renderer:
         raise ValueError(f"backend must be one of auto, {', '.join(BACKENDS)}; got {name!r}")
     if name != "torch":
         device = batch.images[0].image.device
-        reason = _why_no_triton(device)
+        reason = why_no_triton(device)
         if name == "auto" and device.type == "cpu":
             reason = "the interpreter is for tests"
         if reason is None:
@@ -49,7 +49,7 @@ def select_backend(name: str, batch: RenderBatch) -> Renderer:
     return torch_backend.render
 
 
-def _why_no_triton(device: torch.device) -> str | None:
+def why_no_triton(device: torch.device) -> str | None:
     """Return why the Triton backend cannot run on ``device``, or None if it can."""
     try:
         if importlib.util.find_spec("triton") is None:
