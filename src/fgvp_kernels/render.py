@@ -20,6 +20,9 @@ from fgvp_kernels.options import RenderOptions
 
 _DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
+# Bytes of an array for which NumPy asks for huge pages, and of pictures that fill half of one.
+_HUGE_PAGES_FROM = 4 << 20
+_WORTH_A_HUGE_PAGE = 1 << 20
 
 _DEFAULT_OPTIONS = RenderOptions()
 
@@ -188,10 +191,11 @@ def _candidates(
 def _allocate(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     if device.type != "cpu" or 0 in shape:
         return torch.empty(shape, dtype=dtype, device=device)
-    # NumPy asks the system for huge pages. Touching ordinary ones for the first time takes longer
-    # than writing the pictures.
-    memory = np.empty(math.prod(shape) * dtype.itemsize, np.uint8)
-    return torch.from_numpy(memory).view(dtype).reshape(shape)
+    # NumPy asks the system for huge pages, from 4 MiB on. Touching ordinary ones for the first time
+    # takes longer than writing the pictures. What is asked for and not touched costs nothing.
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(max(size, _HUGE_PAGES_FROM) if size >= _WORTH_A_HUGE_PAGE else size, np.uint8)
+    return torch.from_numpy(memory[:size]).view(dtype).reshape(shape)
 
 
 def _check_order(order: object) -> Order:
