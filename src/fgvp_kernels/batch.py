@@ -7,7 +7,7 @@ and dtypes are settled. Backends check nothing again.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 
@@ -83,16 +83,28 @@ class Settings:
     dtype: torch.dtype
 
     def affine(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``scale`` and ``shift`` as tensors ``[3, 1, 1]`` on the device and of the type given."""
-        key = (like.device, like.dtype)
-        if key not in self._affines:
-            scale, shift = (like.new_tensor(part) for part in (self.scale, self.shift))
-            self._affines[key] = (scale[:, None, None], shift[:, None, None])
-        return self._affines[key]
+        """``scale`` and ``shift`` for levels ``[n, 3, h, w]``, ``[3, h, w]`` each.
 
-    @cached_property
-    def _affines(self) -> dict[object, tuple[torch.Tensor, torch.Tensor]]:
-        return {}
+        On their device and of their type. Three values that are broadcast take a CPU thrice as
+        long.
+        """
+        shape = tuple(like.shape[1:])
+        return _affine_on(self.scale, self.shift, shape, like.device, like.dtype)
+
+
+@lru_cache(maxsize=32)
+def _affine_on(
+    scale: tuple[float, float, float],
+    shift: tuple[float, float, float],
+    shape: tuple[int, ...],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    # Kept between calls, of which a later one may record gradients.
+    with torch.inference_mode(False):
+        values = torch.tensor((scale, shift), dtype=dtype, device=device)[:, :, None, None]
+        full = values.expand(2, *shape).contiguous()  # [2, 3, h, w]
+    return full[0], full[1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -157,9 +157,10 @@ def to_boxes(boxes: object, name: str, count: int, device: torch.device) -> torc
             f"{name} must be [N, 4] with one box for each of {count} masks, got {list(boxes.shape)}"
         )
     boxes = boxes.detach().to(torch.float32)
-    if not bool(torch.isfinite(boxes).all()):
+    corners = boxes.numpy(force=True)
+    if not np.isfinite(corners).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
-    if bool((boxes[:, 2:] < boxes[:, :2]).any()):
+    if (corners[:, 2:] < corners[:, :2]).any():
         raise ValueError(
             f"{name} must be (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1; got a box with a "
             "negative side (is it x, y, width, height?)"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fgvp_kernels import Mode, RenderOptions, render_batch
+from fgvp_kernels import Mode, RenderOptions, mask_stacks, render_batch
 from fgvp_kernels.backends import torch_backend
 
 MODES = [mode.value for mode in Mode]
@@ -166,6 +166,20 @@ def test_chunks_do_not_show(monkeypatch):
     expected = render_batch(image, masks, MODES, size=24, options=options)
     monkeypatch.setattr(torch_backend, "_CHUNK_BYTES", 400_000)
     assert torch.equal(render_batch(image, masks, MODES, size=24, options=options), expected)
+
+
+@pytest.mark.parametrize("order", ["resize_first", "render_first"])
+def test_boxes_do_not_show(monkeypatch, order):
+    """Small pictures are drawn whole, large ones a candidate's box at a time."""
+    image, masks = pictures(count=5)
+    masks[0] = False
+    options = RenderOptions(tint_color=torch.rand(5, 3) * 255)
+    for keywords in ({"size": 24}, {"size": 24, "options": options}, {}):
+        whole = render_batch(image, masks, MODES, order=order, **keywords)
+        with monkeypatch.context() as patch:
+            patch.setattr(mask_stacks, "_SMALL_CANVAS", 0)
+            boxed = render_batch(image, masks, MODES, order=order, **keywords)
+        assert torch.equal(boxed, whole)
 
 
 def test_colors():
