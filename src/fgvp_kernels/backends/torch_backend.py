@@ -96,20 +96,23 @@ def _draw_crops(
     together = settings.options.fit in ("squash", "center_crop")
     plain = [k for k in modes if together and specs[k].region is Region.NOTHING]
     marked = [k for k in modes if k not in plain]
-    levels: dict[int, list[torch.Tensor]] = {k: [] for k in plain}
     windows = crop_windows(image.boxes, image.size, settings.order)
-    for i, (left, top, right, bottom) in enumerate(windows):
-        y, x, one = slice(top, bottom), slice(left, right), slice(i, i + 1)
-        mask = WindowMask(image.masks, i, y, x)
-        candidate = Candidates(image.image[:, y, x], mask, None, image.first + i)
-        drawing = _ImageDrawing(candidate, size, colors.of(one), settings)
-        if marked:
-            drawing.draw(marked, pictures[:, one])
-        for k in plain:
-            levels[k].append(drawing.unmarked(specs[k].effect))
-    for k, parts in levels.items():
-        if parts:
-            pictures[k].copy_(finish(torch.cat(parts), settings))
+    step = max(1, _CHUNK_BYTES // (36 * size[0] * size[1]))
+    for start in range(0, len(windows), step):
+        stop = min(start + step, len(windows))
+        levels: dict[int, list[torch.Tensor]] = {k: [] for k in plain}
+        for i in range(start, stop):
+            left, top, right, bottom = windows[i]
+            y, x, one = slice(top, bottom), slice(left, right), slice(i, i + 1)
+            mask = WindowMask(image.masks, i, y, x)
+            candidate = Candidates(image.image[:, y, x], mask, None, image.first + i)
+            drawing = _ImageDrawing(candidate, size, colors.of(one), settings)
+            if marked:
+                drawing.draw(marked, pictures[:, one])
+            for k in plain:
+                levels[k].append(drawing.unmarked(specs[k].effect))
+        for k, parts in levels.items():
+            pictures[k, start:stop].copy_(finish(torch.cat(parts), settings))
 
 
 class _ImageDrawing:
