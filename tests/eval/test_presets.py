@@ -20,6 +20,8 @@ PUBLISHED = {
     "reclip-r": ("P B4", "B-32", "R", (45.8, 47.9, 59.3)),
     "redcircle-r": ("P C1", "B-32", "R", (43.9, 45.3, 57.3)),
     "fgvp-r": ("P D4", "B-32", "R", (52.0, 53.3, 62.1)),
+    "redcircle-s-nocrop": ("C1 C3 C4", "L-14-336", "S", (51.4, 56.3, 58.3)),
+    "fgvp-s-nocrop": ("D1 D3 D4", "L-14-336", "S", (52.9, 57.4, 58.1)),
     "redcircle-s": ("P C1 C3 C4", "L-14-336", "S", (51.6, 58.1, 60.0)),
     "fgvp-s": ("P D1 D3 D4", "L-14-336", "S", (53.9, 59.3, 61.0)),
     "redcircle-rs": ("P C1 C3 C4", "L-14-336", "RS", (56.8, 58.6, 62.2)),
@@ -150,14 +152,15 @@ def test_presets_run_with_the_demo_models(run: Any, root: Any, tmp_path: Path, n
 
 @pytest.mark.usefixtures("random_models")
 @pytest.mark.parametrize("proposals", ["detections", "gt"])
+@pytest.mark.parametrize(("name", "number"), [("reclip-r", "47.9"), ("redcircle-s-nocrop", "56.3")])
 def test_published_number_is_for_detected_boxes_only(
-    run: Any, make_root: Any, tmp_path: Path, proposals: str
+    run: Any, make_root: Any, tmp_path: Path, proposals: str, name: str, number: str
 ) -> None:
     root = make_root("refcoco+")
     for ref in root.refs:
         ref["split"] = "val"
     root.save(root.detections())
-    words = ("--split", "refcoco+_val", "--data-root", root.path, "--preset", "reclip-r")
+    words = ("--split", "refcoco+_val", "--data-root", root.path, "--preset", name)
     models = ("--sam", "demo", "--clip", "demo", "--proposals", proposals, "--out", "run")
     code, out, err = run(*words, *models, "--limit", "3")
     assert code == 0, err
@@ -166,4 +169,4 @@ def test_published_number_is_for_detected_boxes_only(
     summary = (tmp_path / "run" / "summary.md").read_text()
     assert ("no published number stands beside these" in summary) == (proposals == "gt")
     if proposals == "detections":
-        assert body[head.index("published %")] == "47.9"
+        assert body[head.index("published %")] == number
