@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fgvp_eval.cli import parse_config
 from fgvp_eval.config import SplitSettings
-from fgvp_eval.drawing import DrawStyle, blur_facts, draw_styles
+from fgvp_eval.drawing import DrawStyle, blur_facts, draw_styles, image_seed
 from fgvp_eval.metrics import Metrics
 from fgvp_eval.presets import PRESETS, parse_preset
 from fgvp_eval.tables import TableRow, format_table
@@ -102,6 +103,15 @@ def test_own_drawing_and_colours() -> None:
     styles = draw_styles(["contour", "mask"], None, 5, "random")
     assert styles["mask"].options == RenderOptions(tint_color="random", line_color="random", seed=5)
     assert draw_styles(["mask"], None, 0)["mask"] == DrawStyle(RenderOptions())
+
+
+def test_random_colours_are_those_of_the_run_and_the_image() -> None:
+    image = np.zeros((4, 6, 3), np.uint8)
+    other = np.ones_like(image)
+    seeds = [image_seed(*of) for of in ((0, image), (1, image), (0, other), (0, image[:, :5]))]
+    assert len(set(seeds)) == 4
+    assert image_seed(0, np.asfortranarray(image)) == seeds[0]
+    RenderOptions(seed=seeds[0])
 
 
 @pytest.mark.parametrize(("side", "drawn"), [(224, 384), (336, 384), (384, 384), (64, 64)])
