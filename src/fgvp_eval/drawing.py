@@ -60,7 +60,7 @@ def image_seed(seed: int, pixels: NDArray[np.uint8]) -> int:
         pixels: ``[H, W, 3]``, the image.
     """
     digest = hashlib.sha256(f"{seed} {pixels.shape}".encode())
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(pixels.tobytes())
     return int.from_bytes(digest.digest()[:7], "big")
 
 
