@@ -146,9 +146,10 @@ def _lagrange_matrix(length: int, step: float, count: int) -> torch.Tensor:
 def _axis_blur_on(
     blur: Blur, sigma: float, length: int, device: torch.device, dtype: torch.dtype
 ) -> AxisBlur:
-    exact = axis_blur(blur, sigma, length)
-    spread = None if exact.spread is None else exact.spread.to(device, dtype)
-    return AxisBlur(exact.collect.to(device, dtype), spread)
+    with torch.inference_mode(False):  # a later call may record gradients
+        exact = axis_blur(blur, sigma, length)
+        spread = None if exact.spread is None else exact.spread.to(device, dtype)
+        return AxisBlur(exact.collect.to(device, dtype), spread)
 
 
 @lru_cache(maxsize=32)
@@ -156,7 +157,8 @@ def resize_matrix_on(
     source: int, target: int, device: torch.device, dtype: torch.dtype
 ) -> torch.Tensor:
     """:func:`resize_matrix` on a device, kept between calls."""
-    return resize_matrix(source, target).to(device, dtype)
+    with torch.inference_mode(False):  # a later call may record gradients
+        return resize_matrix(source, target).to(device, dtype)
 
 
 def blur_image(image: torch.Tensor, sigma: float, blur: Blur) -> torch.Tensor:
