@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from fgvp_kernels.frames import Size, Taps, bilinear_taps
-from fgvp_kernels.mask_forms import MaskLogits, PackedMasks
+from fgvp_kernels.mask_forms import MaskLogits, PackedMasks, tensor_of
 from fgvp_kernels.rle import Runs, decode_runs, tight_box
 
 # On canvases of up to so many pixels, looking at whole masks takes less time than finding boxes.
@@ -135,7 +135,8 @@ class PackedMaskStack(MaskStack):
 
     def __init__(self, packed: PackedMasks, device: torch.device) -> None:
         super().__init__(packed.shape[0], packed.shape[1:], device)
-        self.bits = torch.as_tensor(packed.bits).to(device)  # [N, H, ceil(W / 8)]
+        bits = packed.bits if isinstance(packed.bits, torch.Tensor) else tensor_of(packed.bits)
+        self.bits = bits.to(device)  # [N, H, ceil(W / 8)]
 
     def dense(self, start: int, stop: int) -> torch.Tensor:
         shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.device)  # [8]
