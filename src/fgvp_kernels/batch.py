@@ -16,6 +16,9 @@ from fgvp_kernels.mask_stacks import MaskStack
 from fgvp_kernels.modes import ModeSpec
 from fgvp_kernels.options import RenderOptions
 
+# The affine step of pictures of up to so many pixels is kept as whole pictures.
+_REPEATED_PIXELS = 256 * 256
+
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -83,12 +86,14 @@ class Settings:
     dtype: torch.dtype
 
     def affine(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``scale`` and ``shift`` for levels ``[n, 3, h, w]``, ``[3, h, w]`` each.
+        """``scale`` and ``shift`` for levels ``[n, 3, h, w]``, on their device and of their type.
 
-        On their device and of their type. Three values that are broadcast take a CPU thrice as
-        long.
+        ``[3, 1, 1]`` each; ``[3, h, w]`` for small pictures on a CPU, where three values that are
+        broadcast take thrice as long.
         """
-        shape = tuple(like.shape[1:])
+        height, width = like.shape[2:]
+        small = like.device.type == "cpu" and height * width <= _REPEATED_PIXELS
+        shape = (3, height, width) if small else (3, 1, 1)
         return _affine_on(self.scale, self.shift, shape, like.device, like.dtype)
 
 
@@ -96,7 +101,7 @@ class Settings:
 def _affine_on(
     scale: tuple[float, float, float],
     shift: tuple[float, float, float],
-    shape: tuple[int, ...],
+    shape: tuple[int, int, int],
     device: torch.device,
     dtype: torch.dtype,
 ) -> tuple[torch.Tensor, torch.Tensor]:
