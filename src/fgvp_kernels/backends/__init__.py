@@ -30,11 +30,10 @@ def select_backend(name: str, batch: RenderBatch) -> Renderer:
     """
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"backend must be one of auto, {', '.join(BACKENDS)}; got {name!r}")
-    if name != "torch":
-        device = batch.images[0].image.device
+    device = batch.images[0].image.device
+    # On a CPU there is only Triton's interpreter, which is for tests and must be asked for.
+    if name == "triton" or (name == "auto" and device.type != "cpu"):
         reason = why_no_triton(device)
-        if name == "auto" and device.type == "cpu":
-            reason = "the interpreter is for tests"
         if reason is None:
             from fgvp_kernels.backends import triton_backend
 
