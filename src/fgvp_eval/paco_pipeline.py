@@ -27,13 +27,14 @@ from fgvp_eval.parts_plan import PartsPlan, read_parts_plan
 from fgvp_eval.parts_records import PartedObject, PartResult, PartsImage
 from fgvp_eval.parts_report import PartsReport, PartsSplitResult
 from fgvp_eval.processes import ALONE, Processes
+from fgvp_eval.progress import Progress
 from fgvp_eval.records import ImageRecord, Unscored
 from fgvp_eval.run_folder import RunFolder
 from fgvp_eval.run_identity import run_identity
 from fgvp_eval.sam_models import SamModel, find_checkpoint, load_sam
 from fgvp_eval.scored_objects import ScoredObject
 from fgvp_eval.scorer import Scorer
-from fgvp_eval.stage_times import Progress, StageTimes
+from fgvp_eval.stage_times import StageTimes
 from fgvp_kernels import RenderOptions
 
 _LOG = logging.getLogger(__name__)

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 
 import torch
 
-from fgvp_eval.progress import Progress as Progress
-
 _NAMES = {"sam": "SAM", "clip": "CLIP"}
 _ORDER = ("decode", "sam", "masks", "render", "clip", "texts", "post")
 
