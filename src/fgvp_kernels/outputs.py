@@ -11,20 +11,25 @@ import torch
 from fgvp_kernels.batch import Candidates
 from fgvp_kernels.mask_stacks import DenseMasks
 
-# Bytes of an array for which NumPy asks for huge pages, and of pictures that fill half of one.
+_HUGE_PAGE = 2 << 20  # bytes
+# NumPy asks the system for huge pages for arrays of so many bytes.
 _HUGE_PAGES_FROM = 4 << 20
-_WORTH_A_HUGE_PAGE = 1 << 20
 
 
 def allocate(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """Return a new tensor of any values."""
     if device.type != "cpu" or 0 in shape:
         return torch.empty(shape, dtype=dtype, device=device)
-    # NumPy asks the system for huge pages, from 4 MiB on. Touching ordinary ones for the first time
-    # takes longer than writing the pictures. What is asked for and not touched costs nothing.
+    # Touching ordinary pages for the first time takes longer than writing the pictures.
     size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(max(size, _HUGE_PAGES_FROM) if size >= _WORTH_A_HUGE_PAGE else size, np.uint8)
-    return torch.from_numpy(memory[:size]).view(dtype).reshape(shape)
+    if _HUGE_PAGE // 2 <= size < _HUGE_PAGES_FROM:
+        # What is asked for and not touched costs nothing; a page that is touched is cleared whole.
+        memory = np.empty(_HUGE_PAGES_FROM + _HUGE_PAGE, np.uint8)
+        start = -memory.ctypes.data % _HUGE_PAGE
+        memory = memory[start : start + size]
+    else:
+        memory = np.empty(size, np.uint8)
+    return torch.from_numpy(memory).view(dtype).reshape(shape)
 
 
 def check_out(
