@@ -21,6 +21,7 @@ from fgvp_kernels.frames import Order
 from fgvp_kernels.inputs import to_boxes, to_image, to_masks
 from fgvp_kernels.modes import Mode
 from fgvp_kernels.options import RenderOptions
+from fgvp_kernels.value_checks import ValueChecks
 
 _Result = TypeVar("_Result")
 
@@ -213,13 +214,17 @@ def _batch(
         fit=fit,  # type: ignore[arg-type]
         seed=integers[1],
     )
-    candidates, first = [], 0
+    candidates, first, checks = [], 0, ValueChecks()
     for i, (picture, stack) in enumerate(zip(images, masks, strict=True)):
-        image = to_image(picture, f"images[{i}]", None)
-        made = to_masks(stack, f"masks[{i}]", (image.shape[1], image.shape[2]), image.device)
-        given = to_boxes(boxes[i], f"boxes[{i}]", made.count, image.device) if boxes else None
+        image = to_image(picture, f"images[{i}]", None, checks)
+        size_of_image = (image.shape[1], image.shape[2])
+        made = to_masks(stack, f"masks[{i}]", size_of_image, image.device, checks)
+        given = None
+        if boxes:
+            given = to_boxes(boxes[i], f"boxes[{i}]", made.count, image.device, checks)
         candidates.append(Candidates(image, made, given, first))
         first += made.count
+    checks.run()
     settings = Settings(
         specs=tuple(Mode(name).spec for name in modes.split(",")),
         size=(size[0], size[1]),

@@ -42,7 +42,8 @@ def _accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr):
 
 @triton.jit
 def multiply_columns_kernel(
-    x_ptr,  # [B, 3, M, K], or int64 [B] addresses of uint8 or float images [3, M, K]
+    x_ptr,  # [B, 3, M, K], or the first of B images [3, M, K]
+    offsets_ptr,  # int64 [B], elements from the first image to each of them
     matrix_ptr,  # fp32, matrices [N, K] one after another
     band_ptr,  # int32, (first, last) source of every BLOCK_N rows of a matrix
     table_ptr,  # int32 [B, 6]: M, K, N, offset of the matrix, of its bands, unused
@@ -54,8 +55,7 @@ def multiply_columns_kernel(
     stride_y_channel,
     stride_y_row,
     factor,
-    ADDRESSES: tl.constexpr,
-    X_DTYPE: tl.constexpr,
+    APART: tl.constexpr,
     X_EXACT: tl.constexpr,
     ROUND: tl.constexpr,
     BLOCK_M: tl.constexpr,
@@ -73,9 +73,8 @@ def multiply_columns_kernel(
     if tile_m * BLOCK_M >= m_size:
         return
     channel = tl.program_id(1)
-    if ADDRESSES:
-        x = tl.load(x_ptr + image).to(tl.pointer_type(X_DTYPE))
-        x += channel * m_size * k_size
+    if APART:
+        x = x_ptr + tl.load(offsets_ptr + image) + channel * m_size * k_size
         pitch = k_size
     else:
         x = x_ptr + image * stride_x_image + channel * stride_x_channel
