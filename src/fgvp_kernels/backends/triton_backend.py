@@ -7,6 +7,8 @@ what needs every candidate resampled on its own is left to the torch backend.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -18,14 +20,13 @@ from fgvp_kernels.backends.triton_plan import PIXELS, plan_of
 from fgvp_kernels.batch import Candidates, RenderBatch
 from fgvp_kernels.device_tables import content_tables, offsets_of
 from fgvp_kernels.frames import Order
-from fgvp_kernels.mask_stacks import DenseMasks
 from fgvp_kernels.modes import Effect, ModeSpec, Region
 
 # Images whose planes are made before any of their pictures is written: what the L2 cache holds.
 _IMAGES_AT_ONCE = 32
 PLANE_PIXELS = BLEND_PIXELS = 512  # of kernels that would spill with more
 
-_EFFECTS = {
+EFFECTS = {
     Effect.NOTHING: triton_planes.NOTHING.value,
     Effect.OUTLINE: triton_planes.CONSTANT.value,
     Effect.FILL: triton_planes.CONSTANT.value,
@@ -50,17 +51,22 @@ def unsupported(batch: RenderBatch) -> str | None:
         image.image.dtype == torch.float64 for image in batch.images
     ):
         return "float64"
-    if any(image.image.requires_grad or _soft_grad(image) for image in batch.images):
-        return "gradients"
     return None
-
-
-def _soft_grad(image: Candidates) -> bool:
-    return isinstance(image.masks, DenseMasks) and image.masks.masks.requires_grad
 
 
 def render(batch: RenderBatch, out: torch.Tensor) -> None:
     """Draw every candidate of ``batch`` in every mode into ``out [K, ΣN, 3, h, w]``."""
+    if torch.is_grad_enabled() and out.is_floating_point():
+        from fgvp_kernels.backends import triton_gradients
+
+        if triton_gradients.render_tracked(batch, out):
+            return
+    for drawing in drawings(batch, out):
+        drawing.draw()
+
+
+def drawings(batch: RenderBatch, out: torch.Tensor) -> Iterator[Drawing]:
+    """Drawings of all images with candidates, a few images each; ``out`` as in :func:`render`."""
     # Kernels are compiled for the dtypes of an image and of its soft masks.
     alike: dict[object, list[Candidates]] = {}
     for image in batch.images:
@@ -70,10 +76,10 @@ def render(batch: RenderBatch, out: torch.Tensor) -> None:
     with torch.cuda.device_of(out):  # type: ignore[no-untyped-call]
         for images in alike.values():
             for start in range(0, len(images), _IMAGES_AT_ONCE):
-                _Drawing(images[start : start + _IMAGES_AT_ONCE], batch, out).draw()
+                yield Drawing(images[start : start + _IMAGES_AT_ONCE], batch, out)
 
 
-class _Drawing:
+class Drawing:
     """Some images of a batch, of one dtype, all with binary or all with soft masks of one dtype."""
 
     def __init__(self, images: list[Candidates], batch: RenderBatch, out: torch.Tensor) -> None:
@@ -93,8 +99,8 @@ class _Drawing:
         blurred = None
         for k, spec in enumerate(self.settings.specs):
             if spec.effect is Effect.BLUR and blurred is None:
-                blurred = self._blurred()
-            soft = self.soft and spec.region is Region.MASK and spec.effect is not Effect.OUTLINE
+                blurred = self.blurred()
+            soft = self.is_soft(spec)
             planes = self._planes(k, spec, blurred, soft)
             if soft:
                 self._blend(k, planes)
@@ -103,6 +109,10 @@ class _Drawing:
             if key not in words:
                 words[key] = pack_words(spec, self.images, self.plan, self.settings)
             self._select(k, planes, words[key])
+
+    def is_soft(self, spec: ModeSpec) -> bool:
+        """Whether a mode blends by the masks' weights, rather than selecting."""
+        return self.soft and spec.region is Region.MASK and spec.effect is not Effect.OUTLINE
 
     def _resized(self) -> torch.Tensor:
         """Levels on the canvas, ``[B, 3, CH, CW]``: uint8, or fp32 of float images."""
@@ -115,38 +125,38 @@ class _Drawing:
         columns = torch.empty(
             count, 3, height, geometry.canvas[1], dtype=levels, device=self.device
         )
-        self._multiply_columns(
+        self.multiply_columns(
             "resize columns", pictures[0], geometry.columns, columns, exact, exact,
             factor=1.0 if exact else 255.0, offsets=offsets_of(pictures, self.device),
         )  # fmt: skip
-        self._multiply_rows("resize rows", columns, geometry.rows, canvas, exact, exact)
+        self.multiply_rows("resize rows", columns, geometry.rows, canvas, exact, exact)
         return canvas
 
-    def _blurred(self) -> torch.Tensor:
+    def blurred(self) -> torch.Tensor:
         """Blurred levels on the canvas, fp32 ``[B, 3, CH, CW]``."""
         blur = self.plan.blur
         if blur is None:
             return self.canvas.float()
         exact = self.canvas.dtype == torch.uint8
-        columns = self._buffer(self.geometry.canvas[0], max(blur.collect_columns.outputs))
-        self._multiply_columns(
+        columns = self.buffer(self.geometry.canvas[0], max(blur.collect_columns.outputs))
+        self.multiply_columns(
             "blur columns", self.canvas, blur.collect_columns, columns, exact, False
         )
-        rows = self._buffer(max(blur.collect_rows.outputs), columns.shape[3])
-        self._multiply_rows("blur rows", columns, blur.collect_rows, rows, False, False)
+        rows = self.buffer(max(blur.collect_rows.outputs), columns.shape[3])
+        self.multiply_rows("blur rows", columns, blur.collect_rows, rows, False, False)
         if blur.spread_rows is None or blur.spread_columns is None:
             return rows
-        spread = self._buffer(self.geometry.canvas[0], columns.shape[3])
-        self._multiply_rows("spread rows", rows, blur.spread_rows, spread, False, False)
-        blurred = self._buffer(*self.geometry.canvas)
-        self._multiply_columns("spread columns", spread, blur.spread_columns, blurred, False, False)
+        spread = self.buffer(self.geometry.canvas[0], columns.shape[3])
+        self.multiply_rows("spread rows", rows, blur.spread_rows, spread, False, False)
+        blurred = self.buffer(*self.geometry.canvas)
+        self.multiply_columns("spread columns", spread, blur.spread_columns, blurred, False, False)
         return blurred
 
-    def _buffer(self, height: int, width: int) -> torch.Tensor:
+    def buffer(self, height: int, width: int) -> torch.Tensor:
         width = -(-width // 16) * 16
         return torch.empty(len(self.images), 3, height, width, device=self.device)
 
-    def _multiply_columns(
+    def multiply_columns(
         self,
         name: str,
         x: torch.Tensor,
@@ -156,18 +166,19 @@ class _Drawing:
         rounded: bool,
         factor: float = 1.0,
         offsets: torch.Tensor | None = None,
+        wide: bool = False,
     ) -> None:
         """``y = factor · x · Aᵀ``; with ``offsets``, ``x`` is the first of several images."""
         apart = offsets is not None
         self.plan.launch(
-            name, triton_planes.multiply_columns_kernel, (products.tiles, 3, len(self.images)),
+            name, triton_planes.multiply_columns_kernel, (products.tiles, y.shape[1], y.shape[0]),
             x, offsets if apart else products.table, products.matrices, products.bands,
             products.table, y, *((0, 0, 0) if apart else x.stride()[:3]), *y.stride()[:3], factor,
-            APART=apart, X_EXACT=exact, ROUND=rounded, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N,
+            APART=apart, X_EXACT=exact, ROUND=rounded, WIDE=wide, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N,
             BLOCK_K=BLOCK_K,
         )  # fmt: skip
 
-    def _multiply_rows(
+    def multiply_rows(
         self,
         name: str,
         x: torch.Tensor,
@@ -175,12 +186,13 @@ class _Drawing:
         y: torch.Tensor,
         exact: bool,
         rounded: bool,
+        wide: bool = False,
     ) -> None:
         """``y = A · x``."""
         self.plan.launch(
-            name, triton_planes.multiply_rows_kernel, (products.tiles, 3, len(self.images)),
+            name, triton_planes.multiply_rows_kernel, (products.tiles, y.shape[1], y.shape[0]),
             x, products.matrices, products.bands, products.table, y, *x.stride()[:3],
-            *y.stride()[:3], X_EXACT=exact, ROUND=rounded, BLOCK_M=BLOCK_M,
+            *y.stride()[:3], X_EXACT=exact, ROUND=rounded, WIDE=wide, BLOCK_M=BLOCK_M,
             BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
         )  # fmt: skip
 
@@ -200,15 +212,15 @@ class _Drawing:
         self.plan.launch(
             ("planes", k), triton_planes.planes_kernel, grid,
             self.canvas, self.canvas if blurred is None else blurred, geometry.taps,
-            geometry.fractions, self._constants(spec), planes, self.canvas.stride(0),
+            geometry.fractions, self.constants(spec), planes, self.canvas.stride(0),
             self.canvas.stride(1), geometry.area, geometry.width, geometry.length,
-            geometry.canvas[1], options.alpha, red, green, blue, EFFECT=_EFFECTS[spec.effect],
+            geometry.canvas[1], options.alpha, red, green, blue, EFFECT=EFFECTS[spec.effect],
             OUTSIDE=spec.outside, TAPS=taps, SOFT=soft,
             ROUND=settings.dtype == torch.uint8 and not soft, BLOCK=PLANE_PIXELS,
         )  # fmt: skip
         return planes
 
-    def _constants(self, spec: ModeSpec) -> torch.Tensor:
+    def constants(self, spec: ModeSpec) -> torch.Tensor:
         """fp32 ``[9]``: scale, shift and the mode's colour, of each channel."""
         affine = (*self.settings.scale, *self.settings.shift)
         color = self.batch.line_color if spec.effect is Effect.OUTLINE else self.batch.tint_color

@@ -56,7 +56,7 @@ class Matrix:
         edges: list[int] = []
         for rows in torch.split(matrix != 0, BLOCK_N):
             used = rows.any(0).nonzero()
-            edges += [int(used[0]), int(used[-1]) + 1]
+            edges += [int(used[0]), int(used[-1]) + 1] if len(used) else [0, 0]
         values = matrix.to(torch.float32).flatten().numpy()
         return cls((matrix.shape[0], matrix.shape[1]), values, np.array(edges, np.int32))
 
@@ -135,7 +135,7 @@ def _make_geometry(frames: tuple[Frame, ...], device: torch.device) -> Geometry:
     for i, frame in enumerate(frames):
         origin = frame.window_origin()
         for axis in (0, 1):
-            sampled = _output_taps(frame, axis, origin[axis])
+            sampled = output_taps(frame, axis, origin[axis])
             shown = len(sampled.first)
             taps[i, 2 * axis, :shown] = sampled.first
             taps[i, 2 * axis + 1, :shown] = sampled.second
@@ -167,7 +167,7 @@ def _resize(source: int, target: int) -> Matrix:
     return Matrix.of(resize_matrix(source, target, "bilinear"))
 
 
-def _output_taps(frame: Frame, axis: int, origin: int) -> Taps:
+def output_taps(frame: Frame, axis: int, origin: int) -> Taps:
     """Canvas pixels behind the visible output pixels of one axis."""
     if frame.order is Order.RESIZE_FIRST and frame.canvas[axis] != frame.scaled[axis]:
         return bilinear_taps(frame.canvas[axis], frame.scaled[axis])
@@ -303,8 +303,8 @@ def _logit_taps(axis: LogitAxis) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
     """The first logit ``[V, size]`` and three weights ``[V, 3, size]`` of every canvas pixel."""
     sizes = axis.sizes
     # The two upsamplings compose to one matrix with at most three taps in a row.
-    composed = _bilinear_rows(axis.unpadded, sizes[0])
-    composed = composed @ _bilinear_rows(axis.logits, axis.side)[: axis.unpadded]
+    composed = bilinear_rows(axis.unpadded, sizes[0])
+    composed = composed @ bilinear_rows(axis.logits, axis.side)[: axis.unpadded]
     rows = [torch.arange(sizes[0])]
     if len(sizes) == 2:
         taps = bilinear_taps(sizes[0], sizes[1])
@@ -318,7 +318,7 @@ def _logit_taps(axis: LogitAxis) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
     )
 
 
-def _bilinear_rows(source: int, target: int) -> torch.Tensor:
+def bilinear_rows(source: int, target: int) -> torch.Tensor:
     """Bilinear upsampling without antialiasing as a matrix: float64 ``[target, source]``."""
     taps = bilinear_taps(source, target)
     matrix = torch.zeros(target, source, dtype=torch.float64)

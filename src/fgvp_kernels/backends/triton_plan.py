@@ -40,7 +40,8 @@ class Plan:
     """How images of given sizes with given numbers of candidates are drawn.
 
     Attributes:
-        geometry: Of the images.
+        frames: Of the images.
+        geometry: Theirs.
         blur: Of their canvases, or None where nothing is blurred.
         mask_taps: From their masks to their canvases.
         images: int32 ``[B, 6]``, see ``triton_words.IMAGE_COLUMNS``.
@@ -56,8 +57,8 @@ class Plan:
     ) -> None:
         options = settings.options
         self.device = device
-        frames = tuple(make_frame(i.size, size, settings.order, options.fit) for i in images)
-        self.geometry = make_geometry(frames, device)
+        self.frames = tuple(make_frame(i.size, size, settings.order, options.fit) for i in images)
+        self.geometry = make_geometry(self.frames, device)
         canvases = self.geometry.canvas_sizes
         self.blur = None
         if options.sigma > 0 and any(spec.effect is Effect.BLUR for spec in settings.specs):

@@ -28,8 +28,13 @@ def _halves(x):
 
 
 @triton.jit
-def _accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr):
-    """``acc + a @ b`` in fp32; an operand that is exact in fp16 has no low half."""
+def _accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr, WIDE: tl.constexpr):
+    """``acc + a @ b`` in fp32; an operand that is exact in fp16 has no low half.
+
+    ``WIDE`` numbers, gradients of any size, do not fit into halves at all.
+    """
+    if WIDE:
+        return tl.dot(a, b, acc, input_precision="ieee")
     a_high, a_low = _halves(a)
     b_high, b_low = _halves(b)
     acc = tl.dot(a_high, b_high, acc)
@@ -58,6 +63,7 @@ def multiply_columns_kernel(
     APART: tl.constexpr,
     X_EXACT: tl.constexpr,
     ROUND: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -90,7 +96,7 @@ def multiply_columns_kernel(
         part = tl.load(x + m[:, None] * pitch + k[None, :], mask=inside, other=0)
         inside = (n[None, :] < n_size) & (k[:, None] < k_size)
         weights = tl.load(matrix + n[None, :] * k_size + k[:, None], mask=inside, other=0.0)
-        acc = _accumulate(acc, part.to(tl.float32), weights, X_EXACT, False)
+        acc = _accumulate(acc, part.to(tl.float32), weights, X_EXACT, False, WIDE)
     acc = acc * factor
     if ROUND:
         acc = tl.minimum(tl.maximum(tl.floor(acc + 0.5), 0.0), 255.0)
@@ -116,6 +122,7 @@ def multiply_rows_kernel(
     stride_y_row,
     X_EXACT: tl.constexpr,
     ROUND: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -143,7 +150,7 @@ def multiply_rows_kernel(
         weights = tl.load(matrix + n[:, None] * k_size + k[None, :], mask=inside, other=0.0)
         inside = (k[:, None] < k_size) & (m[None, :] < m_size)
         part = tl.load(x + k[:, None] * stride_x_row + m[None, :], mask=inside, other=0)
-        acc = _accumulate(acc, weights, part.to(tl.float32), False, X_EXACT)
+        acc = _accumulate(acc, weights, part.to(tl.float32), False, X_EXACT, WIDE)
     if ROUND:
         acc = tl.minimum(tl.maximum(tl.floor(acc + 0.5), 0.0), 255.0)
     y = y_ptr + image * stride_y_image + channel * stride_y_channel
@@ -166,7 +173,7 @@ def canvas_offsets(taps, p, mask, width, length, pitch, TAP: tl.constexpr):
 
 
 @triton.jit
-def _changed(
+def changed_levels(
     canvas, blurred, at, mask, channel, stride_channel, alpha, color, red, green, blue,
     EFFECT: tl.constexpr,
 ):  # fmt: skip
@@ -239,7 +246,7 @@ def planes_kernel(
         scale = tl.load(constants_ptr + channel)
         shift = tl.load(constants_ptr + 3 + channel)
         color = tl.load(constants_ptr + 6 + channel)
-        plain_0, changed_0 = _changed(
+        plain_0, changed_0 = changed_levels(
             canvas, blurred, at_0, mask & visible, channel, stride_channel, alpha, color,
             red, green, blue, EFFECT,
         )  # fmt: skip
@@ -264,7 +271,7 @@ def planes_kernel(
             fractions = fractions_ptr + image * 2 * length
             f = tl.load(fractions + p // width, mask=mask, other=0.0)
             f += tl.load(fractions + length + p % width, mask=mask, other=0.0)
-            plain_1, changed_1 = _changed(
+            plain_1, changed_1 = changed_levels(
                 canvas, blurred, at_1, mask & visible, channel, stride_channel, alpha, color,
                 red, green, blue, EFFECT,
             )  # fmt: skip
