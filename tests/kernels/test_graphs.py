@@ -100,6 +100,37 @@ def test_a_capture_reads_what_is_there_and_keeps_it(monkeypatch):
     assert not cache.has("b")
 
 
+def test_another_stream_waits_until_a_table_has_arrived(monkeypatch):
+    class Event:
+        arrived = False
+
+        def record(self, stream):
+            self.stream = stream
+
+        def query(self):
+            return self.arrived
+
+    class Stream:
+        def __init__(self):
+            self.waits = []
+
+        def wait_event(self, event):
+            self.waits.append(event)
+
+    stream = Stream()
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    cache, device = DeviceCache(4), torch.device("cuda", 0)
+    for _ in range(3):
+        assert cache.get("a", lambda: 1, device) == 1
+    assert len(stream.waits) == 2
+    Event.arrived = True
+    for _ in range(2):
+        cache.get("a", lambda: 1, device)
+    assert len(stream.waits) == 2
+
+
 def test_tables_arrive_as_they_were(device):
     arrays = [np.arange(7, dtype=np.int32).reshape(1, 7), np.array([[0.5], [2.0]], np.float32)]
     for array, table in zip(arrays, content_tables(arrays, device), strict=True):

@@ -157,7 +157,8 @@ class _WalkBack:
         taps = self.plan.mask_taps
         d_masks = words is None and self.d_covers is not None
         self.plan.launch(
-            ("gather", k, self.d_canvas is None, d_masks), triton_backward.gather_kernel,
+            ("gather", k, drawing.out.dtype, self.d_canvas is None, d_masks),
+            triton_backward.gather_kernel,
             (-(-area // PIXELS), len(drawing.images), 1),
             drawing.out[k], drawing.constants(spec), tables.shown, tables.shares, self.plan.images,
             tables.spans, unused if words is None else words, masks[0], offsets, taps.taps,

@@ -151,7 +151,7 @@ def _pack_shapes(
     spec: ModeSpec,
     settings: Settings,
 ) -> None:
-    boxes = [image.boxes for image in images]
+    boxes = [image.boxes.contiguous() for image in images]  # [N, 4] each
     geometry = plan.geometry
     outline = spec.effect is Effect.OUTLINE
     inwards, outwards = RING_MARGIN if spec.region is Region.POINT else ELLIPSE_MARGIN
