@@ -18,6 +18,7 @@ from fgvp_eval.images import decode_image
 from fgvp_eval.journal import ImageOutcome, Outcomes
 from fgvp_eval.mask_sources import MaskSource
 from fgvp_eval.processes import ALONE, Processes
+from fgvp_eval.progress import Progress
 from fgvp_eval.records import (
     ImageRecord,
     Prediction,
@@ -31,7 +32,7 @@ from fgvp_eval.sam_models import SamModel, find_checkpoint, load_sam
 from fgvp_eval.scorer import Scorer
 from fgvp_eval.sentence_scores import SentenceScorer
 from fgvp_eval.split_plan import SplitPlan, read_plan
-from fgvp_eval.stage_times import Progress, StageTimes
+from fgvp_eval.stage_times import StageTimes
 from fgvp_kernels import RenderOptions
 
 _LOG = logging.getLogger(__name__)

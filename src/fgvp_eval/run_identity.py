@@ -11,13 +11,16 @@ from typing import Any
 from fgvp_eval.config import EvalConfig, SplitSettings
 
 # Options that do not decide what comes out, or that stand in the identity as resolved.
-_LEFT_OUT = {"splits", "data_root", "device", "precision", "out", "resume", "cache", "strict_data"}
+_LEFT_OUT = {
+    *("splits", "data_root", "device", "precision", "out", "resume", "cache", "strict_data"),
+    "part_input",
+}
 _PACKAGES = ("fgvp-kernels", "torch", "open_clip_torch", "segment-anything")
 
 
 def run_identity(
     config: EvalConfig,
-    settings: Mapping[str, SplitSettings],
+    settings: Mapping[str, SplitSettings | Mapping[str, Any]],
     files_sha256: Mapping[str, Mapping[str, str]],
     models: Sequence[Mapping[str, Any]],
     *,
@@ -37,7 +40,7 @@ def run_identity(
         grids: Settings of the mask generator, for each split that uses it.
     """
     options = {name: value for name, value in vars(config).items() if name not in _LEFT_OUT}
-    chosen = {split: _without_cache(asdict(setting)) for split, setting in settings.items()}
+    chosen = {split: _without_cache(setting) for split, setting in settings.items()}
     return {
         "splits": list(settings),
         "settings": plain(chosen),
@@ -81,8 +84,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _without_cache(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != "cache"}
+def _without_cache(settings: SplitSettings | Mapping[str, Any]) -> dict[str, Any]:
+    named = asdict(settings) if isinstance(settings, SplitSettings) else settings
+    return {name: value for name, value in named.items() if name != "cache"}
 
 
 def _version(package: str) -> str | None:

@@ -14,6 +14,7 @@ from fgvp_eval.clip_models import ClipModel, PictureSpec
 from fgvp_eval.drawing import DrawStyle
 from fgvp_eval.out_of_memory import ShrinkingBatch
 from fgvp_eval.presets import DEFAULT_TEMPLATE
+from fgvp_eval.progress import Progress
 from fgvp_eval.records import Box
 from fgvp_eval.stage_times import StageTimes
 from fgvp_kernels import Mode, RenderOptions, render_batch
@@ -197,10 +198,12 @@ class Scorer:
         def encode(part: slice) -> torch.Tensor:
             tokens = clip.tokenizer([self._template.format(text) for text in new[part]])  # [t, L]
             encoded = clip.model.encode_text(tokens.to(self._device)).float()  # [t, D]
+            progress.add(len(tokens))
             return functional.normalize(encoded, dim=-1)
 
         if new:
-            known.update(zip(new, torch.cat(batch.run(encode, len(new))), strict=True))
+            with Progress(clip.name, len(new), "text") as progress:
+                known.update(zip(new, torch.cat(batch.run(encode, len(new))), strict=True))
 
 
 def _resized(pictures: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

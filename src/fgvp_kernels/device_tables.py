@@ -98,7 +98,8 @@ class DeviceCache(Generic[_Value]):
                 "a CUDA graph can capture only what was rendered before with the same shapes and "
                 "options: call render_batch once in the same way, then capture"
             )
-        value = make()
+        with torch.inference_mode(False):  # a later call may record gradients
+            value = make()
         sent = None
         if device.type == "cuda":
             sent = torch.cuda.Event()  # type: ignore[no-untyped-call]

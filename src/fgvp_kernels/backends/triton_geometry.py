@@ -114,7 +114,7 @@ class Geometry:
     rows: Products
 
 
-_GEOMETRIES: DeviceCache[Geometry] = DeviceCache(64)
+_GEOMETRIES: DeviceCache[Geometry] = DeviceCache(32)
 
 
 def make_geometry(frames: tuple[Frame, ...], device: torch.device) -> Geometry:
@@ -185,7 +185,7 @@ class BlurProducts:
     spread_columns: Products | None
 
 
-_BLURS: DeviceCache[BlurProducts] = DeviceCache(64)
+_BLURS: DeviceCache[BlurProducts] = DeviceCache(32)
 
 
 def make_blur(

@@ -150,7 +150,7 @@ class Plan:
             self._ready[name] = (compiled, more)
 
 
-_PLANS: DeviceCache[Plan] = DeviceCache(128)
+_PLANS: DeviceCache[Plan] = DeviceCache(32)
 
 
 def plan_of(
