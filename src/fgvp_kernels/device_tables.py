@@ -30,16 +30,21 @@ def is_capturing(device: torch.device) -> bool:
 def send(arrays: Sequence[_Array], device: torch.device) -> list[torch.Tensor]:
     """Copy int32 and float32 arrays to ``device``: in one transfer, without waiting for it."""
     # Kernels read 16 bytes at a time where tables begin at multiples of 16 bytes.
-    padded = [np.append(a.view(np.int32).ravel(), np.zeros(-a.size % 4, np.int32)) for a in arrays]
-    host = torch.from_numpy(np.concatenate(padded))
+    starts, size = [], 0
+    for array in arrays:
+        starts.append(size)
+        size += -(-array.size // 4) * 4
+    words = np.empty(size, np.int32)
+    for start, array in zip(starts, arrays, strict=True):
+        words[start : start + array.size] = array.view(np.int32).ravel()
+    host = torch.from_numpy(words)
     if device.type == "cuda":
         host = host.pin_memory()
     packed = host.to(device, non_blocking=True)
-    tables, start = [], 0
-    for array, words in zip(arrays, padded, strict=True):
+    tables = []
+    for start, array in zip(starts, arrays, strict=True):
         table = packed[start : start + array.size].view(array.shape)
         tables.append(table.view(torch.float32) if array.dtype == np.float32 else table)
-        start += words.size
     return tables
 
 

@@ -238,10 +238,16 @@ class MaskTaps:
     fractions: torch.Tensor
 
 
-def make_mask_taps(
-    pairs: tuple[tuple[tuple[int, int], tuple[int, int]], ...], device: torch.device
-) -> MaskTaps:
-    """Return the taps of masks resized from the first to the second size of each pair."""
+_Pairs = tuple[tuple[tuple[int, int], tuple[int, int]], ...]
+_MASK_TAPS: DeviceCache[MaskTaps] = DeviceCache(32)
+
+
+def make_mask_taps(pairs: _Pairs, device: torch.device) -> MaskTaps:
+    """Return the taps of masks resized from the first to the second size of each pair; kept."""
+    return _MASK_TAPS.get((pairs, device), lambda: _make_mask_taps(pairs, device), device)
+
+
+def _make_mask_taps(pairs: _Pairs, device: torch.device) -> MaskTaps:
     length = max(max(canvas) for _, canvas in pairs)
     taps = np.zeros((len(pairs), 4, length), np.int32)
     fractions = np.zeros((len(pairs), 2, length), np.float32)

@@ -69,7 +69,9 @@ class Plan:
         places: dict[object, list[int]] = {}
         for place, image in enumerate(images):
             places.setdefault(image.masks.kind, []).append(place)
-        by_part = [groups[np.isin(groups[:, 0], members)] for members in places.values()]
+        by_part = [groups]
+        if len(places) > 1:
+            by_part = [groups[np.isin(groups[:, 0], members)] for members in places.values()]
         scales = [[y / h, x / w] for (h, w), (y, x) in pairs]
         self.images, self.scales, self.tasks, self.groups, self.owners, *sent = send(
             [
