@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from fgvp_kernels import MaskLogits, PackedMasks, RenderOptions, render_batch
-from gpu_timing import Clock
+from gpu_timing import Clock, captured
 from peers import per_candidate, select_with_torch
 from timing import environment, write_json
 
@@ -113,7 +113,7 @@ def run_workload(
     count = masks.shape[0] * masks.shape[1]
     out = torch.empty(count, 3, size, size, dtype=torch.float16, device=clock.device)
     written = out.numel() * 2 + images.numel()
-    rows = []
+    rows, graphs = [], []
     for form, (values, read) in mask_forms(masks).items():
 
         def render(values=values) -> torch.Tensor:
@@ -123,8 +123,11 @@ def run_workload(
             )  # fmt: skip
 
         rows.append(measure(clock, f"{backend}, {form}", render, written + read, rounds))
+        if clock.on_gpu:
+            replay = captured(render)
+            graphs.append(measure(clock, f"graph, {form}", replay, written + read, rounds))
     rows += _peer_rows(clock, images, masks, size, max(3, rounds // 5))
-    return rows
+    return rows + graphs
 
 
 def _peer_rows(

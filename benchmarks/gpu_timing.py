@@ -74,3 +74,11 @@ class Clock:
         call()
         self.synchronize()
         return torch.cuda.max_memory_allocated(self.device) - before
+
+
+def captured(call: Callable[[], object]) -> Callable[[], None]:
+    """Return what replays ``call``, which has run before, as a CUDA graph."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph.replay

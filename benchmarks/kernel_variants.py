@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import triton.language as tl
-
-from fgvp_kernels.backends import triton_planes, triton_select, triton_words
+from fgvp_kernels.backends import triton_backward, triton_planes, triton_select, triton_words
 from fgvp_kernels.backends.triton_backend import BLEND_PIXELS, PIXELS, PLANE_PIXELS
 from fgvp_kernels.backends.triton_geometry import BLOCK_K, BLOCK_M, BLOCK_N
+from fgvp_kernels.backends.triton_gradients import PIXELS as GATHER_PIXELS
 from fgvp_kernels.backends.triton_masks import PIXELS as WORD_PIXELS
 
 # Sizes that are multiples of 16 at the usual picture sizes (224, 336, 384, 448), and always for
 # pitches and strides; the compiler is told, as it is at a launch.
 _ALIGNED = {"area", "width", "length", "pitch", "mask_length", "stride_words"}
-_FLOATS = {"factor", "alpha", "red", "green", "blue"}
-_INT32 = {"words_ptr", "taps_ptr", "tasks_ptr", "groups_ptr", "rows_ptr", "sizes_ptr", "table_ptr"}
-_INT32 |= {"band_ptr", "ends_ptr", "offsets_ptr", "bases_ptr", "images_ptr", "mask_taps_ptr"}
+_FLOATS = {"factor", "alpha", "red", "green", "blue", "radius", "outwards", "inwards"}
+_INT32 = {"words_ptr", "taps_ptr", "tasks_ptr", "groups_ptr", "images_ptr", "table_ptr"}
+_INT32 |= {"band_ptr", "ends_ptr", "starts_ptr", "owners_ptr", "mask_taps_ptr"}
+_INT32 |= {"shown_ptr", "spans_ptr"}
+_INT64 = {"offsets_ptr"}
 _FP32 = {"matrix_ptr", "fractions_ptr", "constants_ptr", "weights_ptr", "blurred_ptr"}
-_FP32 |= {"shapes_ptr"}
+_FP32 |= {"boxes_ptr", "scales_ptr", "shares_ptr", "d_canvas_ptr", "d_blurred_ptr"}
+_FP32 |= {"d_masks_ptr"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Variant:
             return self.pointers[name]
         if name in _FP32:
             return "*fp32"
+        if name in _INT64:
+            return "*i64"
         if name in _INT32 or name == "out_ptr":
             return "*i32"
         return "fp32" if name in _FLOATS else "i32"
@@ -71,7 +75,7 @@ class Variant:
 
 def variants() -> list[Variant]:
     """Return every variant that is compiled ahead of time."""
-    return [*_select(), *_blend(), *_planes(), *_products(), *_words()]
+    return [*_select(), *_blend(), *_planes(), *_products(), *_words(), *_gather()]
 
 
 def _select() -> list[Variant]:
@@ -94,8 +98,8 @@ def _blend() -> list[Variant]:
         Variant(
             f"blend fp16 taps={taps}",
             triton_select.blend_kernel,
-            {"MASK_DTYPE": tl.float32, "TAPS": taps, "ROUND": False, "BLOCK": BLEND_PIXELS},
-            {"planes_ptr": "*fp32", "masks_ptr": "*i64", "out_ptr": "*fp16"},
+            {"TAPS": taps, "ROUND": False, "BLOCK": BLEND_PIXELS},
+            {"planes_ptr": "*fp32", "masks_ptr": "*fp32", "out_ptr": "*fp16"},
             registers=176,
             store=8,
         )
@@ -130,37 +134,65 @@ def _planes() -> list[Variant]:
 def _products() -> list[Variant]:
     tile = {"BLOCK_M": BLOCK_M, "BLOCK_N": BLOCK_N, "BLOCK_K": BLOCK_K}
     columns, rows = triton_planes.multiply_columns_kernel, triton_planes.multiply_rows_kernel
-    image = {"ADDRESSES": True, "X_DTYPE": tl.uint8, "X_EXACT": True, "ROUND": True, **tile}
-    canvas = {"ADDRESSES": False, "X_DTYPE": tl.uint8, "X_EXACT": True, "ROUND": False, **tile}
-    spread = {"ADDRESSES": False, "X_DTYPE": tl.float32, "X_EXACT": False, "ROUND": False, **tile}
+    tile |= {"WIDE": False}
+    image = {"APART": True, "X_EXACT": True, "ROUND": True, **tile}
+    canvas = {"APART": False, "X_EXACT": True, "ROUND": False, **tile}
+    spread = {"APART": False, "X_EXACT": False, "ROUND": False, **tile}
     exact, float_ = ({"X_EXACT": flag, "ROUND": flag, **tile} for flag in (True, False))
+    back, wide = {"x_ptr": "*fp32", "y_ptr": "*fp32"}, {"WIDE": True}
     return [
-        Variant("resize columns", columns, image, {"x_ptr": "*i64", "y_ptr": "*u8"}, 200),
+        Variant("resize columns", columns, image, {"x_ptr": "*u8", "y_ptr": "*u8"}, 200),
         Variant("resize rows", rows, exact, {"x_ptr": "*u8", "y_ptr": "*u8"}, 200),
         Variant("blur columns", columns, canvas, {"x_ptr": "*u8", "y_ptr": "*fp32"}, 200),
         Variant("blur rows", rows, float_, {"x_ptr": "*fp32", "y_ptr": "*fp32"}, 200),
         Variant("spread columns", columns, spread, {"x_ptr": "*fp32", "y_ptr": "*fp32"}, 200),
+        Variant("columns back", columns, spread | wide, back, 200),
+        Variant("rows back", rows, float_ | wide, back, 200),
     ]
 
 
 def _words() -> list[Variant]:
     block = {"BLOCK": WORD_PIXELS}
-    masks = {"masks_ptr": "*i64"}
-    dense, logits = triton_words.pack_dense_kernel, triton_words.pack_logits_kernel
-    half = {"LOGIT_DTYPE": tl.float16, **block}
-    shapes = triton_words.pack_shapes_kernel
+    bytes_, logits = {"masks_ptr": "*u8"}, {"logits_ptr": "*fp16"}
+    dense, shapes = triton_words.pack_dense_kernel, triton_words.pack_shapes_kernel
     return [
-        Variant("pack bytes", dense, {"PACKED": False, **block}, masks, 64, 8),
-        Variant("pack bits", dense, {"PACKED": True, **block}, masks, 64, 8),
+        Variant("pack bytes", dense, {"PACKED": False, **block}, bytes_, 64, 8),
+        Variant("pack bits", dense, {"PACKED": True, **block}, bytes_, 64, 8),
+        Variant("pack floats", dense, {"PACKED": False, **block}, {"masks_ptr": "*fp32"}, 64, 8),
         Variant("pack runs", triton_words.pack_runs_kernel, block, {}, 64, 8),
-        Variant(
-            "pack logits canvas", logits, {"VARIANTS": 1, **half}, {"logits_ptr": "*i64"}, 128, 8
+        *(
+            Variant(
+                f"pack logits {at}",
+                triton_words.pack_logits_kernel,
+                {"VARIANTS": number, **block},
+                logits,
+                registers,
+                8,
+            )
+            for at, number, registers in (("canvas", 1, 128), ("image", 2, 224))
         ),
-        Variant(
-            "pack logits image", logits, {"VARIANTS": 2, **half}, {"logits_ptr": "*i64"}, 224, 8
+        *(
+            Variant(f"pack {name}", shapes, {"SHAPE": number, "OUTLINE": True, **block}, {}, 64, 8)
+            for number, name in enumerate(("boxes", "ellipses", "rings"))
         ),
-        Variant("pack boxes", shapes, {"ELLIPSE": False, **block}, {}, 64, 8),
-        Variant("pack ellipses", shapes, {"ELLIPSE": True, **block}, {}, 64, 8),
         Variant("boundary", triton_words.boundary_kernel, block, {}, 64, 8),
         Variant("widen", triton_words.widen_kernel, block, {}, 64, 8),
+    ]
+
+
+def _gather() -> list[Variant]:
+    """The gradient of select and of blend, of the images alone and of soft masks too."""
+    constants = {"OUTSIDE": True, "BLOCK": GATHER_PIXELS, "D_IMAGES": True}
+    pointers = {"gradient_ptr": "*fp16", "masks_ptr": "*fp32", "canvas_ptr": "*fp32"}
+    return [
+        Variant(
+            f"gather {effect} taps={taps}" + (" soft" if soft else ""),
+            triton_backward.gather_kernel,
+            {"EFFECT": number, "TAPS": taps, "SOFT": soft, "D_MASKS": soft, **constants},
+            pointers,
+            registers=128,
+        )
+        for effect, number in (("grey", 3), ("blur", 4))
+        for taps in (1, 2)
+        for soft in (False, True)
     ]

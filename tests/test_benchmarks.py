@@ -10,8 +10,8 @@ from pathlib import Path
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(BENCHMARKS / script), *arguments]
+def run(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / script), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -39,4 +39,13 @@ def test_bench_render_smoke(tmp_path):
     assert images == ["render-roofline.png", "render-throughput.png"]
     names = [row["name"] for row in rows]
     assert [name.split(", ")[-1] for name in names[:4]] == ["uint8", "packed", "rle", "logits"]
-    assert names[4:] == ["torch backend", "plain torch", "torch.compile", "kornia", "torchvision"]
+    assert names[4:9] == ["torch backend", "plain torch", "torch.compile", "kornia", "torchvision"]
+    assert all(name.startswith("graph, ") for name in names[9:])
+
+
+def test_bench_host(tmp_path):
+    path = tmp_path / "host.json"
+    done = run("bench_host.py", "--size", "32", "--masks", "5", "--rounds", "3", "--json", path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(path.read_text())
+    assert record["launches"] == {"bool": 9, "packed": 9, "rle": 9, "logits": 9}

@@ -54,7 +54,7 @@ class Candidates:
         """float32 ``[N, 4]`` xyxy in pixels of the image, on the image's device."""
         if self.given_boxes is not None:
             return self.given_boxes
-        return self.masks.tight_boxes.to(self.image.device, torch.float32)
+        return self.masks.tight_boxes_on_device.to(torch.float32)
 
     @cached_property
     def has_box(self) -> torch.Tensor:

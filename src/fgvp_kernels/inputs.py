@@ -6,6 +6,7 @@ expected and what came. Nothing past this module checks again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from fgvp_kernels.device_tables import content_tables
 from fgvp_kernels.frames import Size
 from fgvp_kernels.mask_forms import MaskLogits, PackedMasks, tensor_of
 from fgvp_kernels.mask_stacks import DenseMasks, LogitMasks, MaskStack, PackedMaskStack, RleMasks
 from fgvp_kernels.rle import runs_of
+from fgvp_kernels.value_checks import ValueChecks
 
 # Float pictures may overshoot [0, 1] by what earlier float arithmetic leaves behind.
 _FLOAT_SLACK = 1e-3
@@ -38,7 +41,9 @@ def split_images(images: object) -> tuple[list[Any], bool]:
     )
 
 
-def to_image(image: object, name: str, device: torch.device | None) -> torch.Tensor:
+def to_image(
+    image: object, name: str, device: torch.device | None, checks: ValueChecks
+) -> torch.Tensor:
     """Return one image as a tensor ``[3, H, W]``, uint8 or float in [0, 1]."""
     if isinstance(image, Image.Image):
         if image.mode not in ("RGB", "L", "1", "P", "CMYK", "YCbCr"):
@@ -69,11 +74,15 @@ def to_image(image: object, name: str, device: torch.device | None) -> torch.Ten
     if image.dtype != torch.uint8:
         if not image.is_floating_point():
             raise TypeError(f"{name} must be uint8 or floating point, got {image.dtype}")
-        low, high = (float(bound) for bound in torch.aminmax(image.detach()))
-        if not (low >= -_FLOAT_SLACK and high <= 1 + _FLOAT_SLACK):
-            raise ValueError(
-                f"{name} as floating point must lie in [0, 1], got values from {low:g} to {high:g}"
-            )
+
+        def judge(low: float, high: float) -> None:
+            if not (low >= -_FLOAT_SLACK and high <= 1 + _FLOAT_SLACK):
+                raise ValueError(
+                    f"{name} as floating point must lie in [0, 1], got values from {low:g} to "
+                    f"{high:g}"
+                )
+
+        checks.add(image, judge)
     return image.to(device) if device is not None else image
 
 
@@ -100,7 +109,9 @@ def split_per_image(value: object, count: int, batched: bool, name: str) -> list
     )
 
 
-def to_masks(masks: object, name: str, size: Size, device: torch.device) -> MaskStack:
+def to_masks(
+    masks: object, name: str, size: Size, device: torch.device, checks: ValueChecks
+) -> MaskStack:
     """Return the masks of one image of size (H, W), in any form, as a stack."""
     if isinstance(masks, PackedMasks):
         _check_mask_size(name, masks.shape[1:], size)
@@ -126,7 +137,7 @@ def to_masks(masks: object, name: str, size: Size, device: torch.device) -> Mask
     if masks.ndim != 3:
         raise ValueError(f"{name} must be [N, H, W], got {list(masks.shape)}")
     _check_mask_size(name, tuple(masks.shape[1:]), size)
-    _check_mask_values(name, masks)
+    _check_mask_values(name, masks, checks)
     return DenseMasks(masks.to(device))
 
 
@@ -137,28 +148,35 @@ def _check_mask_size(name: str, got: tuple[int, ...], size: Size) -> None:
         )
 
 
-def _check_mask_values(name: str, masks: torch.Tensor) -> None:
+def _check_mask_values(name: str, masks: torch.Tensor, checks: ValueChecks) -> None:
     if masks.dtype == torch.bool:
         return
     if masks.dtype == torch.uint8:
-        # 0 and 255 become 1 and 0 when 1 is added, everything else becomes more than 1.
-        if masks.numel() and masks.max() > 1 and (masks + 1).max() > 1:
-            raise ValueError(
-                f"{name} as uint8 must hold only 0 and 1, or only 0 and 255; got other values"
-            )
+
+        def judge_bytes(low: float, high: float) -> None:
+            if not (low >= 0 and high <= 1) and not (low >= -1 and high <= 0):
+                raise ValueError(
+                    f"{name} as uint8 must hold only 0 and 1, or only 0 and 255; got other values"
+                )
+
+        checks.add(masks.view(torch.int8), judge_bytes)  # 255 is -1: one range tells both
     elif masks.is_floating_point():
-        if masks.numel():
-            low, high = (float(bound) for bound in torch.aminmax(masks.detach()))
+
+        def judge(low: float, high: float) -> None:
             if not (low >= 0.0 and high <= 1.0):
                 raise ValueError(
                     f"{name} as floating point must lie in [0, 1], got values from {low:g} to "
                     f"{high:g}; threshold logits first, or pass them as MaskLogits"
                 )
+
+        checks.add(masks, judge)
     else:
         raise TypeError(f"{name} must be bool, uint8 or floating point, got {masks.dtype}")
 
 
-def to_boxes(boxes: object, name: str, count: int, device: torch.device) -> torch.Tensor:
+def to_boxes(
+    boxes: object, name: str, count: int, device: torch.device, checks: ValueChecks
+) -> torch.Tensor:
     """Return the boxes of one image as float32 ``[N, 4]`` xyxy."""
     if not isinstance(boxes, torch.Tensor):
         try:
@@ -178,12 +196,20 @@ def to_boxes(boxes: object, name: str, count: int, device: torch.device) -> torc
             f"{name} must be [N, 4] with one box for each of {count} masks, got {list(boxes.shape)}"
         )
     boxes = boxes.detach().to(torch.float32)
-    corners = boxes.numpy(force=True)
-    if not np.isfinite(corners).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
-    if (corners[:, 2:] < corners[:, :2]).any():
-        raise ValueError(
-            f"{name} must be (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1; got a box with a "
-            "negative side (is it x, y, width, height?)"
-        )
-    return boxes.to(device)
+
+    def judge_corners(low: float, high: float) -> None:
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(f"{name} must be finite, got NaN or infinity")
+
+    def judge_sides(low: float, high: float) -> None:
+        if low < 0:
+            raise ValueError(
+                f"{name} must be (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1; got a box with a "
+                "negative side (is it x, y, width, height?)"
+            )
+
+    checks.add(boxes, judge_corners)
+    checks.add(boxes[:, 2:] - boxes[:, :2], judge_sides)
+    if boxes.device == device:
+        return boxes
+    return content_tables([boxes.numpy(force=True)], device)[0]

@@ -9,7 +9,7 @@ touches. Soft masks keep their interpolated value.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from fgvp_kernels.device_tables import content_tables
 from fgvp_kernels.frames import Size, Taps, bilinear_taps
 from fgvp_kernels.mask_forms import MaskLogits, PackedMasks, tensor_of
 from fgvp_kernels.rle import Runs, decode_runs, tight_box
@@ -73,15 +74,26 @@ def windows(
 
 
 class MaskStack(ABC):
-    """N masks of one image of a given size, on one device."""
+    """N masks of one image of a given size, on one device.
 
-    soft = False  # True: weights between 0 and 1 instead of bits
-    scratch_bytes = 0  # memory that expanding one mask takes besides the dense mask
+    Attributes:
+        kind: Stacks of one kind can be read by one launch of a kernel.
+        stored_size: (rows, row length) of a mask as it is stored.
+        input_size: The frame that SAM's logits are upsampled to, None for other forms.
+        soft: Weights between 0 and 1 instead of bits.
+        scratch_bytes: Memory that expanding one mask takes besides the dense mask.
+    """
+
+    kind: tuple[Hashable, ...]
+    input_size: Size | None = None
+    soft = False
+    scratch_bytes = 0
 
     def __init__(self, count: int, size: Size, device: torch.device) -> None:
         self.count = count
         self.size = size
         self.device = device
+        self.stored_size = size
 
     @abstractmethod
     def dense(self, start: int, stop: int) -> torch.Tensor:
@@ -109,12 +121,18 @@ class MaskStack(ABC):
 
         x1 and y1 lie just beyond the last pixel; an empty mask has a box of zeros.
         """
+        return self.tight_boxes_on_device.cpu()
+
+    @cached_property
+    def tight_boxes_on_device(self) -> torch.Tensor:
+        """:attr:`tight_boxes` where the masks are; the host does not wait for them."""
         step = max(1, _SCAN_BYTES // (self.size[0] * self.size[1]))
         parts = [
-            tight_boxes_of(self.dense(start, min(start + step, self.count)))
+            _find_boxes(self.dense(start, min(start + step, self.count)))
             for start in range(0, self.count, step)
         ]
-        return torch.cat([torch.zeros(0, 4, dtype=torch.int64), *parts])  # [N, 4]
+        none = torch.zeros(0, 4, dtype=torch.int64, device=self.device)
+        return torch.cat([none, *parts])  # [N, 4]
 
 
 class DenseMasks(MaskStack):
@@ -124,6 +142,7 @@ class DenseMasks(MaskStack):
         super().__init__(len(masks), (masks.shape[1], masks.shape[2]), masks.device)
         self.masks = masks
         self.soft = masks.is_floating_point()
+        self.kind = ("dense", masks.dtype)
 
     def dense(self, start: int, stop: int) -> torch.Tensor:
         masks = self.masks[start:stop]  # [n, H, W]
@@ -133,10 +152,13 @@ class DenseMasks(MaskStack):
 class PackedMaskStack(MaskStack):
     """Bit-packed masks, unpacked a slice at a time."""
 
+    kind = ("packed",)
+
     def __init__(self, packed: PackedMasks, device: torch.device) -> None:
         super().__init__(packed.shape[0], packed.shape[1:], device)
         bits = packed.bits if isinstance(packed.bits, torch.Tensor) else tensor_of(packed.bits)
         self.bits = bits.to(device)  # [N, H, ceil(W / 8)]
+        self.stored_size = (self.bits.shape[1], self.bits.shape[2])
 
     def dense(self, start: int, stop: int) -> torch.Tensor:
         shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.device)  # [8]
@@ -146,6 +168,8 @@ class PackedMaskStack(MaskStack):
 
 class RleMasks(MaskStack):
     """COCO run lengths, decoded a slice at a time."""
+
+    kind = ("rle",)
 
     def __init__(self, runs: Sequence[Runs], size: Size, device: torch.device) -> None:
         super().__init__(len(runs), size, device)
@@ -159,8 +183,13 @@ class RleMasks(MaskStack):
 
     @cached_property
     def tight_boxes(self) -> torch.Tensor:
-        boxes = [tight_box(runs, self.size) for runs in self.runs]
-        return torch.tensor(boxes, dtype=torch.int64).reshape(-1, 4)  # [N, 4]
+        boxes = np.array([tight_box(runs, self.size) for runs in self.runs], np.int64)
+        return torch.from_numpy(boxes.reshape(-1, 4))  # [N, 4]
+
+    @cached_property
+    def tight_boxes_on_device(self) -> torch.Tensor:
+        boxes = self.tight_boxes.numpy().astype(np.int32)
+        return content_tables([boxes], self.device)[0]
 
 
 class LogitMasks(MaskStack):
@@ -170,6 +199,9 @@ class LogitMasks(MaskStack):
         super().__init__(len(form.logits), form.image_size, device)
         self.form = form
         self.logits = form.logits.to(device)  # [N, h, w]
+        self.kind = ("logits", self.logits.dtype, form.at)
+        self.input_size = form.input_size
+        self.stored_size = (self.logits.shape[1], self.logits.shape[2])
         self.scratch_bytes = 8 * max(form.input_size) ** 2  # SAM's input frame, twice
 
     def dense(self, start: int, stop: int) -> torch.Tensor:
@@ -248,15 +280,20 @@ def boxes_on_taps(boxes: torch.Tensor, taps_y: Taps, taps_x: Taps) -> torch.Tens
 
 def tight_boxes_of(masks: torch.Tensor) -> torch.Tensor:
     """:attr:`MaskStack.tight_boxes` of ``masks [n, H, W]``."""
+    return _find_boxes(masks).cpu()
+
+
+def _find_boxes(masks: torch.Tensor) -> torch.Tensor:
+    """:func:`tight_boxes_of`, on the device of the masks."""
     spans = []
     for occupied in _occupied(masks):  # [n, W], then [n, H]
         length = occupied.shape[1]
         first = occupied.int().argmax(1)  # [n]
         last = length - occupied.flip(1).int().argmax(1)  # [n]
         some = occupied.any(1)
-        spans += [torch.where(some, first, 0), torch.where(some, last, 0)]
+        spans += [first * some, last * some]
     x0, x1, y0, y1 = spans
-    return torch.stack([x0, y0, x1, y1], 1).cpu()  # [n, 4]
+    return torch.stack([x0, y0, x1, y1], 1)  # [n, 4]
 
 
 def _occupied(masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

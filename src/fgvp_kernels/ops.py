@@ -21,6 +21,7 @@ from fgvp_kernels.frames import Order
 from fgvp_kernels.inputs import to_boxes, to_image, to_masks
 from fgvp_kernels.modes import Mode
 from fgvp_kernels.options import RenderOptions
+from fgvp_kernels.value_checks import ValueChecks
 
 _Result = TypeVar("_Result")
 
@@ -102,10 +103,12 @@ def render_backward(
     scale: Sequence[float],
     shift: Sequence[float],
     dtype: torch.dtype,
+    backend: str,
 ) -> list[torch.Tensor]:
     """Gradients of ``render`` with respect to its images and masks.
 
-    The batch is drawn again by the torch backend, which autograd can follow, and walked back.
+    The backend that draws the batch walks it back too: Triton's by kernels of its own; torch's by
+    drawing it again, for autograd to follow.
 
     Args:
         gradient: ``[K, ΣN, 3, h, w]``; the others are those of ``render``.
@@ -114,9 +117,21 @@ def render_backward(
         B gradients of the images, then B of the masks; of no elements where an input is not
         floating point.
     """
-    leaves = [
-        tensor.detach().requires_grad_(tensor.is_floating_point()) for tensor in (*images, *masks)
-    ]
+    inputs = (*images, *masks)
+    with torch.no_grad():
+        batch = _batch(
+            images, masks, boxes, line_color, tint_color, modes, size, order, drawing, sigma,
+            alpha, integers, scale, shift, dtype,
+        )  # fmt: skip
+        if select_backend(backend, batch) is not render_in_torch and dtype != torch.uint8:
+            from fgvp_kernels.backends.triton_gradients import gradients
+
+            wanted = [tensor.is_floating_point() for tensor in inputs]
+            return [
+                _no_gradient(tensor) if part is None else part
+                for part, tensor in zip(gradients(batch, gradient, wanted), inputs, strict=True)
+            ]
+    leaves = [tensor.detach().requires_grad_(tensor.is_floating_point()) for tensor in inputs]
 
     def walk_back() -> list[torch.Tensor]:
         batch = _batch(
@@ -157,7 +172,7 @@ def _no_gradient(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-    images, masks, boxes, line_color, tint_color, *settings, _ = inputs
+    images, masks, boxes, line_color, tint_color, *settings = inputs
     ctx.counts = (len(images), len(masks), len(boxes))
     ctx.save_for_backward(*images, *masks, *boxes, line_color, tint_color)
     ctx.settings = settings
@@ -175,8 +190,8 @@ def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         found if tensor.is_floating_point() else None
         for found, tensor in zip(gradients, (*images, *masks), strict=True)
     ]
-    # Boxes, colours, settings and the backend have none.
-    nothing = [None] * (len(ctx.settings) + 3)
+    # Boxes, colours and settings have none.
+    nothing = [None] * (len(ctx.settings) + 2)
     return (wanted[:first], wanted[first:], [None] * third, *nothing)
 
 
@@ -213,13 +228,17 @@ def _batch(
         fit=fit,  # type: ignore[arg-type]
         seed=integers[1],
     )
-    candidates, first = [], 0
+    candidates, first, checks = [], 0, ValueChecks()
     for i, (picture, stack) in enumerate(zip(images, masks, strict=True)):
-        image = to_image(picture, f"images[{i}]", None)
-        made = to_masks(stack, f"masks[{i}]", (image.shape[1], image.shape[2]), image.device)
-        given = to_boxes(boxes[i], f"boxes[{i}]", made.count, image.device) if boxes else None
+        image = to_image(picture, f"images[{i}]", None, checks)
+        size_of_image = (image.shape[1], image.shape[2])
+        made = to_masks(stack, f"masks[{i}]", size_of_image, image.device, checks)
+        given = None
+        if boxes:
+            given = to_boxes(boxes[i], f"boxes[{i}]", made.count, image.device, checks)
         candidates.append(Candidates(image, made, given, first))
         first += made.count
+    checks.run()
     settings = Settings(
         specs=tuple(Mode(name).spec for name in modes.split(",")),
         size=(size[0], size[1]),

@@ -21,8 +21,8 @@ KEYPOINT_RADIUS = 0.06
 
 # How far a line covers pixel centres beyond its whole-pixel reach, (inwards, outwards). OpenCV
 # draws a small ring as a polygon, whose chords run inside the circle.
-_ELLIPSE_MARGIN = (0.5, 0.5)
-_RING_MARGIN = (0.8, 0.4)
+ELLIPSE_MARGIN = (0.5, 0.5)
+RING_MARGIN = (0.8, 0.4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +83,12 @@ def region_shapes(
     if spec.region is Region.POINT:
         centre = ((boxes[:, :2] + boxes[:, 2:]) / 2).trunc()  # [n, 2], x and y
         radii = torch.full_like(centre, int(KEYPOINT_RADIUS * side))  # [n, 2]
-        margin = _RING_MARGIN
+        margin = RING_MARGIN
     else:
         corners = clamp_boxes(boxes, canvas)  # [n, 4]
         radii = (corners[:, 2:] - corners[:, :2]) / 2  # [n, 2]
         centre, radii = (corners[:, :2] + radii).trunc(), radii.trunc()
-        margin = _ELLIPSE_MARGIN
+        margin = ELLIPSE_MARGIN
     if not outline:
         # Half a pixel more, so that a radius of 0 leaves a line one pixel wide.
         outer = torch.cat([centre, radii + 0.5], 1)  # [n, 4]

@@ -18,6 +18,7 @@ from fgvp_kernels.modes import Mode
 from fgvp_kernels.ops import traced_render
 from fgvp_kernels.options import RenderOptions
 from fgvp_kernels.outputs import allocate, check_apart, check_out
+from fgvp_kernels.value_checks import ValueChecks
 
 _DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -74,6 +75,15 @@ def render_batch(
 
     Raises:
         TypeError, ValueError: An argument has the wrong type or value; the message names it.
+        RuntimeError: ``backend`` cannot run here, or a CUDA graph's capture met something new.
+
+    CUDA graphs: the Triton backend can be captured by ``torch.cuda.graph``. Put images and masks in
+    tensors that stay where they are, call once as usual (this fills the tables that a capture can
+    only read), then capture the same call; before a replay, copy new images and masks into those
+    tensors. COCO RLE, NumPy arrays, PIL images and random colours come from the host: a replay
+    draws what they were. Values of float and uint8 arguments are looked at in every call except
+    while capturing; bool masks, ``PackedMasks``, RLE and ``MaskLogits`` need no look, and the host
+    never waits for the device.
 
     Example:
         >>> import torch
@@ -167,22 +177,23 @@ def _candidates(
     if boxes is not None:
         box_parts = split_per_image(boxes, len(parts), batched, "boxes")
     candidates: list[Candidates] = []
-    first = 0
+    first, checks = 0, ValueChecks()
     for i, (image, mask, box) in enumerate(zip(parts, mask_parts, box_parts, strict=True)):
         suffix = f"[{i}]" if batched else ""
-        picture = to_image(image, f"images{suffix}", device)
+        picture = to_image(image, f"images{suffix}", device, checks)
         if candidates and picture.device != candidates[0].image.device:
             raise ValueError(
                 f"images must be on one device: images[0] is on {candidates[0].image.device}, "
                 f"images[{i}] on {picture.device}; or say which with device="
             )
         size = (picture.shape[1], picture.shape[2])
-        stack = to_masks(mask, f"masks{suffix}", size, picture.device)
+        stack = to_masks(mask, f"masks{suffix}", size, picture.device, checks)
         given = None
         if box is not None:
-            given = to_boxes(box, f"boxes{suffix}", stack.count, picture.device)
+            given = to_boxes(box, f"boxes{suffix}", stack.count, picture.device, checks)
         candidates.append(Candidates(picture, stack, given, first))
         first += stack.count
+    checks.run()
     return tuple(candidates)
 
 

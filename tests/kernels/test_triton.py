@@ -180,6 +180,23 @@ def test_soft_masks(mode, size, device):
     assert_equal_levels(*both(image, soft, mode, size=size, options=options))
 
 
+def test_soft_masks_of_two_images(device):
+    parts = [scene(20, 31, 34, device, 10), scene(24, 24, 3, device, 11)]
+    masks = [masks * torch.rand(masks.shape, device=device) for _, masks in parts]
+    images = [image for image, _ in parts]
+    modes = ["mask", "circle", "contour"]
+    assert_equal_but_for_resizing(*both(images, masks, modes, size=20))
+
+
+@pytest.mark.parametrize("mode", ["box", "box_mask", "circle", "circle_mask", "keypoint"])
+def test_boxes(mode, device):
+    image, masks = scene(32, 43, 3, device, seed=12)
+    columns = [[-4.5, 3.25, 20.0], [2.5, 3.75, 0.0], [18.5, 3.25, 90.0], [30.0, 9.5, 31.9]]
+    boxes = torch.tensor(columns, device=device).T  # [3, 4], strided
+    options = RenderOptions(line_width=5)
+    assert_equal_levels(*both(image, masks, mode, size=32, boxes=boxes, options=options))
+
+
 def test_ragged_batch_of_mixed_forms(device):
     parts = [scene(32, 43, 3, device), scene(50, 32, 6, device, 1), scene(32, 32, 0, device, 2)]
     parts += [scene(32, 40, 2, device, 3), scene(33, 32, 2, device, 4)]

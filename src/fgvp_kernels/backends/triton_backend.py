@@ -7,35 +7,26 @@ what needs every candidate resampled on its own is left to the torch backend.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+import numpy as np
 import torch
-import triton
 
 from fgvp_kernels.backends import triton_planes, triton_select
 from fgvp_kernels.backends.torch_drawing import BT601
-from fgvp_kernels.backends.triton_geometry import (
-    BLOCK_K,
-    BLOCK_M,
-    BLOCK_N,
-    Products,
-    make_blur,
-    make_geometry,
-    make_mask_taps,
-)
-from fgvp_kernels.backends.triton_masks import Words, addresses_of, pack_words, triton_dtype
+from fgvp_kernels.backends.triton_geometry import BLOCK_K, BLOCK_M, BLOCK_N, Products
+from fgvp_kernels.backends.triton_masks import pack_words, stored
+from fgvp_kernels.backends.triton_plan import PIXELS, plan_of
 from fgvp_kernels.batch import Candidates, RenderBatch
-from fgvp_kernels.frames import Order, make_frame
-from fgvp_kernels.mask_stacks import DenseMasks
+from fgvp_kernels.device_tables import content_tables, offsets_of
+from fgvp_kernels.frames import Order
 from fgvp_kernels.modes import Effect, ModeSpec, Region
 
 # Images whose planes are made before any of their pictures is written: what the L2 cache holds.
 _IMAGES_AT_ONCE = 32
-PIXELS = 1024  # of a program of the select kernel: 16 bytes of fp16 a thread
 PLANE_PIXELS = BLEND_PIXELS = 512  # of kernels that would spill with more
-_GROUP = 32  # candidates in a word
 
-_EFFECTS = {
+EFFECTS = {
     Effect.NOTHING: triton_planes.NOTHING.value,
     Effect.OUTLINE: triton_planes.CONSTANT.value,
     Effect.FILL: triton_planes.CONSTANT.value,
@@ -60,35 +51,36 @@ def unsupported(batch: RenderBatch) -> str | None:
         image.image.dtype == torch.float64 for image in batch.images
     ):
         return "float64"
-    if any(image.image.requires_grad or _soft_grad(image) for image in batch.images):
-        return "gradients"
     return None
-
-
-def _soft_grad(image: Candidates) -> bool:
-    return isinstance(image.masks, DenseMasks) and image.masks.masks.requires_grad
 
 
 def render(batch: RenderBatch, out: torch.Tensor) -> None:
     """Draw every candidate of ``batch`` in every mode into ``out [K, ΣN, 3, h, w]``."""
-    soft = [image for image in batch.images if image.masks.soft]
-    hard = [image for image in batch.images if not image.masks.soft]
-    for images in (hard, soft):
-        images = [image for image in images if image.masks.count > 0]
-        for start in range(0, len(images), _IMAGES_AT_ONCE):
-            _Drawing(images[start : start + _IMAGES_AT_ONCE], batch, out).draw()
+    if torch.is_grad_enabled() and out.is_floating_point():
+        from fgvp_kernels.backends import triton_gradients
+
+        if triton_gradients.render_tracked(batch, out):
+            return
+    for drawing in drawings(batch, out):
+        drawing.draw()
 
 
-@dataclass(frozen=True, eq=False)
-class _Tasks:
-    """Up to 32 candidates of one image each: what a program of select or blend draws."""
+def drawings(batch: RenderBatch, out: torch.Tensor) -> Iterator[Drawing]:
+    """Drawings of all images with candidates, a few images each; ``out`` as in :func:`render`."""
+    # Kernels are compiled for the dtypes of an image and of its soft masks.
+    alike: dict[object, list[Candidates]] = {}
+    for image in batch.images:
+        if image.masks.count > 0:
+            soft = image.masks.kind if image.masks.soft else None
+            alike.setdefault((image.image.dtype, soft), []).append(image)
+    with torch.cuda.device_of(out):  # type: ignore[no-untyped-call]
+        for images in alike.values():
+            for start in range(0, len(images), _IMAGES_AT_ONCE):
+                yield Drawing(images[start : start + _IMAGES_AT_ONCE], batch, out)
 
-    table: torch.Tensor  # int32 [T, 5], see triton_select.TASK_COLUMNS
-    count: int
 
-
-class _Drawing:
-    """Some images of a batch, all with binary or all with soft masks."""
+class Drawing:
+    """Some images of a batch, of one dtype, all with binary or all with soft masks of one dtype."""
 
     def __init__(self, images: list[Candidates], batch: RenderBatch, out: torch.Tensor) -> None:
         self.images = images
@@ -97,121 +89,117 @@ class _Drawing:
         self.out = out
         self.device = out.device
         self.soft = images[0].masks.soft
-        size = (out.shape[3], out.shape[4])
-        self.frames = tuple(
-            make_frame(image.size, size, self.settings.order, self.settings.options.fit)
-            for image in images
-        )
-        self.geometry = make_geometry(self.frames, self.device)
+        self.plan = plan_of(images, batch.settings, (out.shape[3], out.shape[4]), self.device)
+        self.geometry = self.plan.geometry
         self.canvas = self._resized()
 
     def draw(self) -> None:
         """Draw all modes; words are shared by the modes of a region."""
-        words: dict[tuple[Region, bool], Words] = {}
+        words: dict[tuple[Region, bool], torch.Tensor] = {}
         blurred = None
         for k, spec in enumerate(self.settings.specs):
             if spec.effect is Effect.BLUR and blurred is None:
-                blurred = self._blurred()
-            soft = self.soft and spec.region is Region.MASK and spec.effect is not Effect.OUTLINE
-            planes = self._planes(spec, blurred, soft)
+                blurred = self.blurred()
+            soft = self.is_soft(spec)
+            planes = self._planes(k, spec, blurred, soft)
             if soft:
-                self._blend(planes, self.out[k])
+                self._blend(k, planes)
                 continue
             key = (spec.region, spec.effect is Effect.OUTLINE)
             if key not in words:
-                words[key] = pack_words(spec, self.images, self.geometry, self.settings, _GROUP)
-            self._select(planes, words[key], self.out[k])
+                words[key] = pack_words(spec, self.images, self.plan, self.settings)
+            self._select(k, planes, words[key])
+
+    def is_soft(self, spec: ModeSpec) -> bool:
+        """Whether a mode blends by the masks' weights, rather than selecting."""
+        return self.soft and spec.region is Region.MASK and spec.effect is not Effect.OUTLINE
 
     def _resized(self) -> torch.Tensor:
-        """Levels on the canvas, ``[B, 3, CH, CW]``: uint8, or fp32 where an image is float."""
+        """Levels on the canvas, ``[B, 3, CH, CW]``: uint8, or fp32 of float images."""
         geometry, count = self.geometry, len(self.images)
-        levels = torch.uint8
-        if any(image.image.dtype != torch.uint8 for image in self.images):
-            levels = torch.float32
+        pictures = [image.image.detach().contiguous() for image in self.images]
+        exact = pictures[0].dtype == torch.uint8
+        levels = torch.uint8 if exact else torch.float32
         canvas = torch.empty(count, 3, *geometry.canvas, dtype=levels, device=self.device)
         height = max(image.size[0] for image in self.images)
         columns = torch.empty(
             count, 3, height, geometry.canvas[1], dtype=levels, device=self.device
         )
-        by_dtype: dict[torch.dtype, list[int]] = {}
-        for i, image in enumerate(self.images):
-            by_dtype.setdefault(image.image.dtype, []).append(i)
-        if len(by_dtype) > 1:
-            return self._resized_apart(by_dtype, canvas)
-        pictures = [image.image.contiguous() for image in self.images]
-        addresses = addresses_of(pictures, self.device)
-        exact = levels == torch.uint8
-        self._multiply_columns(
-            addresses, geometry.columns, columns, exact, exact,
-            factor=1.0 if exact else 255.0, dtype=pictures[0].dtype,
+        self.multiply_columns(
+            "resize columns", pictures[0], geometry.columns, columns, exact, exact,
+            factor=1.0 if exact else 255.0, offsets=offsets_of(pictures, self.device),
         )  # fmt: skip
-        self._multiply_rows(columns, geometry.rows, canvas, exact, exact)
+        self.multiply_rows("resize rows", columns, geometry.rows, canvas, exact, exact)
         return canvas
 
-    def _resized_apart(
-        self, by_dtype: dict[torch.dtype, list[int]], canvas: torch.Tensor
-    ) -> torch.Tensor:
-        """:meth:`_resized` of images of several dtypes, each dtype on its own."""
-        for places in by_dtype.values():
-            part = _Drawing([self.images[i] for i in places], self.batch, self.out)
-            height, width = part.geometry.canvas
-            canvas[places, :, :height, :width] = part.canvas.to(canvas.dtype)
-        return canvas
-
-    def _blurred(self) -> torch.Tensor:
+    def blurred(self) -> torch.Tensor:
         """Blurred levels on the canvas, fp32 ``[B, 3, CH, CW]``."""
-        options = self.settings.options
-        if options.sigma == 0:
+        blur = self.plan.blur
+        if blur is None:
             return self.canvas.float()
-        sizes = self.geometry.canvas_sizes
-        blur = make_blur(sizes, options.blur, options.sigma, self.device)
         exact = self.canvas.dtype == torch.uint8
-        columns = self._buffer(self.geometry.canvas[0], max(blur.collect_columns.outputs))
-        self._multiply_columns(self.canvas, blur.collect_columns, columns, exact, False)
-        rows = self._buffer(max(blur.collect_rows.outputs), columns.shape[3])
-        self._multiply_rows(columns, blur.collect_rows, rows, False, False)
+        columns = self.buffer(self.geometry.canvas[0], max(blur.collect_columns.outputs))
+        self.multiply_columns(
+            "blur columns", self.canvas, blur.collect_columns, columns, exact, False
+        )
+        rows = self.buffer(max(blur.collect_rows.outputs), columns.shape[3])
+        self.multiply_rows("blur rows", columns, blur.collect_rows, rows, False, False)
         if blur.spread_rows is None or blur.spread_columns is None:
             return rows
-        spread = self._buffer(self.geometry.canvas[0], columns.shape[3])
-        self._multiply_rows(rows, blur.spread_rows, spread, False, False)
-        blurred = self._buffer(*self.geometry.canvas)
-        self._multiply_columns(spread, blur.spread_columns, blurred, False, False)
+        spread = self.buffer(self.geometry.canvas[0], columns.shape[3])
+        self.multiply_rows("spread rows", rows, blur.spread_rows, spread, False, False)
+        blurred = self.buffer(*self.geometry.canvas)
+        self.multiply_columns("spread columns", spread, blur.spread_columns, blurred, False, False)
         return blurred
 
-    def _buffer(self, height: int, width: int) -> torch.Tensor:
+    def buffer(self, height: int, width: int) -> torch.Tensor:
         width = -(-width // 16) * 16
         return torch.empty(len(self.images), 3, height, width, device=self.device)
 
-    def _multiply_columns(
+    def multiply_columns(
         self,
+        name: str,
         x: torch.Tensor,
         products: Products,
         y: torch.Tensor,
         exact: bool,
         rounded: bool,
         factor: float = 1.0,
-        dtype: torch.dtype | None = None,
+        offsets: torch.Tensor | None = None,
+        wide: bool = False,
     ) -> None:
-        """``y = x · Aᵀ``; ``x`` holds addresses of images of type ``dtype`` if that is given."""
-        strides = (0, 0, 0) if dtype is not None else x.stride()[:3]
-        triton_planes.multiply_columns_kernel[(products.tiles, 3, len(self.images))](
-            x, products.matrices, products.bands, products.table, y, *strides, *y.stride()[:3],
-            factor, ADDRESSES=dtype is not None, X_DTYPE=triton_dtype(dtype or x.dtype),
-            X_EXACT=exact, ROUND=rounded, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
+        """``y = factor · x · Aᵀ``; with ``offsets``, ``x`` is the first of several images."""
+        apart = offsets is not None
+        self.plan.launch(
+            name, triton_planes.multiply_columns_kernel, (products.tiles, y.shape[1], y.shape[0]),
+            x, offsets if apart else products.table, products.matrices, products.bands,
+            products.table, y, *((0, 0, 0) if apart else x.stride()[:3]), *y.stride()[:3], factor,
+            APART=apart, X_EXACT=exact, ROUND=rounded, WIDE=wide, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N,
+            BLOCK_K=BLOCK_K,
         )  # fmt: skip
 
-    def _multiply_rows(
-        self, x: torch.Tensor, products: Products, y: torch.Tensor, exact: bool, rounded: bool
+    def multiply_rows(
+        self,
+        name: str,
+        x: torch.Tensor,
+        products: Products,
+        y: torch.Tensor,
+        exact: bool,
+        rounded: bool,
+        wide: bool = False,
     ) -> None:
         """``y = A · x``."""
-        triton_planes.multiply_rows_kernel[(products.tiles, 3, len(self.images))](
+        self.plan.launch(
+            name, triton_planes.multiply_rows_kernel, (products.tiles, y.shape[1], y.shape[0]),
             x, products.matrices, products.bands, products.table, y, *x.stride()[:3],
-            *y.stride()[:3], X_EXACT=exact, ROUND=rounded, BLOCK_M=BLOCK_M,
+            *y.stride()[:3], X_EXACT=exact, ROUND=rounded, WIDE=wide, BLOCK_M=BLOCK_M,
             BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
         )  # fmt: skip
 
-    def _planes(self, spec: ModeSpec, blurred: torch.Tensor | None, soft: bool) -> torch.Tensor:
-        """Finished planes of a mode, see ``planes_kernel``."""
+    def _planes(
+        self, k: int, spec: ModeSpec, blurred: torch.Tensor | None, soft: bool
+    ) -> torch.Tensor:
+        """Finished planes of mode ``k``, see ``planes_kernel``."""
         geometry, settings, options = self.geometry, self.settings, self.settings.options
         taps = geometry.tap_count
         count = 1 + taps if soft else 2 * taps
@@ -219,64 +207,49 @@ class _Drawing:
         planes = torch.empty(
             len(self.images), count, 3, geometry.area, dtype=dtype, device=self.device
         )
-        line, tint = self.batch.line_color[0], self.batch.tint_color[0]
-        color = line if spec.effect is Effect.OUTLINE else tint
-        constants = torch.tensor([settings.scale, settings.shift, color.tolist()])
         red, green, blue = BT601 if options.luma == "bt601" else BT601[::-1]
-        triton_planes.planes_kernel[(triton.cdiv(geometry.area, PLANE_PIXELS), len(self.images))](
+        grid = (-(-geometry.area // PLANE_PIXELS), len(self.images), 1)
+        self.plan.launch(
+            ("planes", k), triton_planes.planes_kernel, grid,
             self.canvas, self.canvas if blurred is None else blurred, geometry.taps,
-            geometry.fractions, constants.to(self.device), planes, self.canvas.stride(0),
+            geometry.fractions, self.constants(spec), planes, self.canvas.stride(0),
             self.canvas.stride(1), geometry.area, geometry.width, geometry.length,
-            geometry.canvas[1], options.alpha, red, green, blue, EFFECT=_EFFECTS[spec.effect],
+            geometry.canvas[1], options.alpha, red, green, blue, EFFECT=EFFECTS[spec.effect],
             OUTSIDE=spec.outside, TAPS=taps, SOFT=soft,
             ROUND=settings.dtype == torch.uint8 and not soft, BLOCK=PLANE_PIXELS,
         )  # fmt: skip
         return planes
 
-    def _tasks(self, word_rows: list[int], per_task: int) -> _Tasks:
-        """Split every image's candidates into tasks of at most ``per_task``."""
-        rows: list[list[int]] = []
-        for i, image in enumerate(self.images):
-            for first in range(0, image.masks.count, per_task):
-                number = min(per_task, image.masks.count - first)
-                group = first if self.soft else word_rows[i] + first // _GROUP
-                rows.append([i, image.first + first, group, first % _GROUP, number])
-        table = torch.tensor(rows, dtype=torch.int32).to(self.device)
-        return _Tasks(table, len(rows))
+    def constants(self, spec: ModeSpec) -> torch.Tensor:
+        """fp32 ``[9]``: scale, shift and the mode's colour, of each channel."""
+        affine = (*self.settings.scale, *self.settings.shift)
+        color = self.batch.line_color if spec.effect is Effect.OUTLINE else self.batch.tint_color
+        if color.device == self.device and self.device.type != "cpu":
+            (known,) = content_tables([np.array(affine, np.float32)], self.device)
+            return torch.cat([known, color[0]])
+        (known,) = content_tables(
+            [np.array([*affine, *color[0].tolist()], np.float32)], self.device
+        )
+        return known
 
-    def _per_task(self) -> int:
-        """Candidates for a program: as many as leave three programs for each multiprocessor."""
-        if self.device.type != "cuda":
-            return _GROUP
-        wanted = 3 * torch.cuda.get_device_properties(self.device).multi_processor_count
-        tiles = 3 * triton.cdiv(self.geometry.area, PIXELS)
-        for per_task in (32, 16, 8):
-            if tiles * sum(-(-image.masks.count // per_task) for image in self.images) >= wanted:
-                return per_task
-        return 4
-
-    def _select(self, planes: torch.Tensor, words: Words, out: torch.Tensor) -> None:
-        geometry = self.geometry
-        tasks = self._tasks(words.first_rows, self._per_task())
-        triton_select.select_kernel[(triton.cdiv(geometry.area, PIXELS), tasks.count, 3)](
-            planes, words.words, geometry.taps, tasks.table, out, geometry.area, geometry.width,
-            geometry.length, geometry.canvas[1], words.words.stride(0), TAPS=geometry.tap_count,
+    def _select(self, k: int, planes: torch.Tensor, words: torch.Tensor) -> None:
+        geometry, tasks = self.geometry, self.plan.tasks
+        self.plan.launch(
+            ("select", k), triton_select.select_kernel,
+            (-(-geometry.area // PIXELS), len(tasks), 3),
+            planes, words, geometry.taps, tasks, self.out[k], geometry.area, geometry.width,
+            geometry.length, geometry.canvas[1], words.shape[1], TAPS=geometry.tap_count,
             BLOCK=PIXELS,
         )  # fmt: skip
 
-    def _blend(self, planes: torch.Tensor, out: torch.Tensor) -> None:
-        geometry = self.geometry
-        pairs = tuple(zip([i.size for i in self.images], geometry.canvas_sizes, strict=True))
-        mask_taps = make_mask_taps(pairs, self.device)
-        sizes = torch.tensor([[*canvas, *size] for size, canvas in pairs], dtype=torch.int32)
-        masks = [image.masks.dense(0, image.masks.count).contiguous() for image in self.images]
-        if len({mask.dtype for mask in masks}) > 1:
-            masks = [mask.float() for mask in masks]
-        tasks = self._tasks([], self._per_task())
-        triton_select.blend_kernel[(triton.cdiv(geometry.area, BLEND_PIXELS), tasks.count)](
-            planes, addresses_of(masks, self.device), mask_taps.taps, mask_taps.fractions,
-            sizes.to(self.device), geometry.taps, tasks.table, out, geometry.area, geometry.width,
-            geometry.length, geometry.canvas[1], mask_taps.length,
-            MASK_DTYPE=triton_dtype(masks[0].dtype), TAPS=geometry.tap_count,
+    def _blend(self, k: int, planes: torch.Tensor) -> None:
+        geometry, tasks, mask_taps = self.geometry, self.plan.tasks, self.plan.mask_taps
+        masks = [stored(image.masks) for image in self.images]
+        self.plan.launch(
+            ("blend", k), triton_select.blend_kernel,
+            (-(-geometry.area // BLEND_PIXELS), len(tasks), 1),
+            planes, masks[0], offsets_of(masks, self.device), mask_taps.taps, mask_taps.fractions,
+            self.plan.images, geometry.taps, tasks, self.out[k], geometry.area, geometry.width,
+            geometry.length, geometry.canvas[1], mask_taps.length, TAPS=geometry.tap_count,
             ROUND=self.settings.dtype == torch.uint8, BLOCK=BLEND_PIXELS,
         )  # fmt: skip

@@ -6,13 +6,16 @@ reads sizes, taps and matrices from tables. Tables depend on sizes alone and are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 
 from fgvp_kernels.axis_operators import axis_blur, resize_matrix
+from fgvp_kernels.device_tables import DeviceCache, send
 from fgvp_kernels.frames import Frame, Order, Taps, bilinear_taps
 from fgvp_kernels.options import Blur
 
@@ -39,49 +42,48 @@ class Products:
     outputs: tuple[int, ...]
 
 
-def make_products(
-    entries: Sequence[tuple[int, object]],
-    build: Callable[[object], torch.Tensor],
-    device: torch.device,
-) -> Products:
-    """Collect matrices ``[N, K]`` for a batch.
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A matrix ``[N, K]`` on the host, fp32 and flat, and the bands of its rows."""
+
+    shape: tuple[int, int]
+    values: np.ndarray[Any, Any]
+    bands: np.ndarray[Any, Any]
+
+    @classmethod
+    def of(cls, matrix: torch.Tensor) -> Matrix:
+        """The matrix with its bands: (first, last) non-zero column of every ``BLOCK_N`` rows."""
+        edges: list[int] = []
+        for rows in torch.split(matrix != 0, BLOCK_N):
+            used = rows.any(0).nonzero()
+            edges += [int(used[0]), int(used[-1]) + 1] if len(used) else [0, 0]
+        values = matrix.to(torch.float32).flatten().numpy()
+        return cls((matrix.shape[0], matrix.shape[1]), values, np.array(edges, np.int32))
+
+
+def make_products(entries: Sequence[tuple[int, Matrix]], device: torch.device) -> Products:
+    """Collect matrices for a batch.
 
     Args:
-        entries: For each image M, the length of the axis that stays, and the matrix's key.
-        build: Makes the matrix of a key, in float64; called once for each key.
+        entries: For each image M, the length of the axis that stays, and the matrix.
         device: Where the tables go.
     """
-    places: dict[object, tuple[int, int, int, int]] = {}
-    matrices: list[torch.Tensor] = []
-    bands: list[torch.Tensor] = []
+    places: dict[Matrix, tuple[int, int, int, int]] = {}
     size = count = 0
-    for _, key in entries:
-        if key in places:
-            continue
-        matrix = build(key)  # [N, K]
-        places[key] = (matrix.shape[1], matrix.shape[0], size, count)
-        matrices.append(matrix.to(torch.float32).flatten())
-        bands.append(_bands(matrix))
-        size += matrix.numel()
-        count += bands[-1].numel()
-    table = [[m, *places[key], 0] for m, key in entries]
-    tiles = max(-(-m // BLOCK_M) * -(-places[key][1] // BLOCK_N) for m, key in entries)
-    return Products(
-        torch.cat(matrices).to(device),
-        torch.cat(bands).to(device, torch.int32),
-        torch.tensor(table, dtype=torch.int32).to(device),
-        tiles,
-        tuple(places[key][1] for _, key in entries),
+    for _, matrix in entries:
+        if matrix not in places:
+            places[matrix] = (matrix.shape[1], matrix.shape[0], size, count)
+            size += matrix.values.size
+            count += matrix.bands.size
+    values = np.concatenate([matrix.values for matrix in places])
+    bands = np.concatenate([matrix.bands for matrix in places])
+    rows = np.array([[m, *places[matrix], 0] for m, matrix in entries], np.int32)
+    outputs = tuple(matrix.shape[0] for _, matrix in entries)
+    tiles = max(
+        -(-m // BLOCK_M) * -(-n // BLOCK_N) for (m, _), n in zip(entries, outputs, strict=True)
     )
-
-
-def _bands(matrix: torch.Tensor) -> torch.Tensor:
-    """(first, last) non-zero column of every ``BLOCK_N`` rows, flat."""
-    edges: list[int] = []
-    for rows in torch.split(matrix != 0, BLOCK_N):
-        used = rows.any(0).nonzero()
-        edges += [int(used[0]), int(used[-1]) + 1]
-    return torch.tensor(edges)
+    there, bands_there, table = send([values, bands, rows], device)
+    return Products(there, bands_there, table, tiles, outputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,55 +114,60 @@ class Geometry:
     rows: Products
 
 
-@lru_cache(maxsize=64)
+_GEOMETRIES: DeviceCache[Geometry] = DeviceCache(32)
+
+
 def make_geometry(frames: tuple[Frame, ...], device: torch.device) -> Geometry:
-    """Return the geometry of frames that share an output size."""
+    """Return the geometry of frames that share an output size; it is kept between calls."""
+    return _GEOMETRIES.get((frames, device), lambda: _make_geometry(frames, device), device)
+
+
+def _make_geometry(frames: tuple[Frame, ...], device: torch.device) -> Geometry:
     output = frames[0].output
     length = max(output)
     canvas = (
         max(frame.canvas[0] for frame in frames),
         -(-max(frame.canvas[1] for frame in frames) // 16) * 16,
     )
-    taps = torch.full((len(frames), 4, length), -1, dtype=torch.int32)
-    fractions = torch.zeros(len(frames), 2, length)
+    taps = np.full((len(frames), 4, length), -1, np.int32)
+    fractions = np.zeros((len(frames), 2, length), np.float32)
     tap_count = 1
     for i, frame in enumerate(frames):
         origin = frame.window_origin()
         for axis in (0, 1):
-            sampled = _output_taps(frame, axis, origin[axis])
+            sampled = output_taps(frame, axis, origin[axis])
             shown = len(sampled.first)
             taps[i, 2 * axis, :shown] = sampled.first
             taps[i, 2 * axis + 1, :shown] = sampled.second
             fractions[i, axis, :shown] = sampled.fraction
             if bool((sampled.first != sampled.second).any()):
                 tap_count = 2
+    taps_there, fractions_there = send([taps, fractions], device)
     return Geometry(
         canvas=canvas,
         canvas_sizes=tuple(frame.canvas for frame in frames),
         area=output[0] * output[1],
         width=output[1],
         length=length,
-        taps=taps.to(device),
-        fractions=fractions.to(device),
+        taps=taps_there,
+        fractions=fractions_there,
         tap_count=tap_count,
         columns=make_products(
-            [(frame.image[0], (frame.image[1], frame.canvas[1])) for frame in frames],
-            _bilinear_matrix,
-            device,
+            [(frame.image[0], _resize(frame.image[1], frame.canvas[1])) for frame in frames], device
         ),
         rows=make_products(
-            [(frame.canvas[1], (frame.image[0], frame.canvas[0])) for frame in frames],
-            _bilinear_matrix,
+            [(frame.canvas[1], _resize(frame.image[0], frame.canvas[0])) for frame in frames],
             device,
         ),
     )
 
 
-def _bilinear_matrix(key: object) -> torch.Tensor:
-    return resize_matrix(*key, "bilinear")  # type: ignore[misc, call-arg]
+@lru_cache(maxsize=64)
+def _resize(source: int, target: int) -> Matrix:
+    return Matrix.of(resize_matrix(source, target, "bilinear"))
 
 
-def _output_taps(frame: Frame, axis: int, origin: int) -> Taps:
+def output_taps(frame: Frame, axis: int, origin: int) -> Taps:
     """Canvas pixels behind the visible output pixels of one axis."""
     if frame.order is Order.RESIZE_FIRST and frame.canvas[axis] != frame.scaled[axis]:
         return bilinear_taps(frame.canvas[axis], frame.scaled[axis])
@@ -178,32 +185,41 @@ class BlurProducts:
     spread_columns: Products | None
 
 
-@lru_cache(maxsize=64)
+_BLURS: DeviceCache[BlurProducts] = DeviceCache(32)
+
+
 def make_blur(
     sizes: tuple[tuple[int, int], ...], blur: Blur, sigma: float, device: torch.device
 ) -> BlurProducts:
-    """Return the blur of canvases of the given (h, w)."""
+    """Return the blur of canvases of the given (h, w); it is kept between calls."""
+    key = (sizes, blur, sigma, device)
+    return _BLURS.get(key, lambda: _make_blur(sizes, blur, sigma, device), device)
 
-    def collect(length: object) -> torch.Tensor:
-        return axis_blur(blur, sigma, length).collect  # type: ignore[arg-type]
 
-    def spread(length: object) -> torch.Tensor:
-        matrix = axis_blur(blur, sigma, length).spread  # type: ignore[arg-type]
-        assert matrix is not None
-        return matrix
-
-    columns = make_products([(h, w) for h, w in sizes], collect, device)
-    collected = columns.outputs
-    rows = make_products(
-        [(n, h) for n, (h, _) in zip(collected, sizes, strict=True)], collect, device
-    )
-    if axis_blur(blur, sigma, 1).spread is None:
+def _make_blur(
+    sizes: tuple[tuple[int, int], ...], blur: Blur, sigma: float, device: torch.device
+) -> BlurProducts:
+    axes = {length: _blur(blur, sigma, length) for size in sizes for length in size}
+    columns = make_products([(h, axes[w][0]) for h, w in sizes], device)
+    # Rows of the matrices are collected pixels: what stays while the other axis is worked on.
+    kept = [(n, h) for n, (h, _) in zip(columns.outputs, sizes, strict=True)]
+    rows = make_products([(n, axes[h][0]) for n, h in kept], device)
+    spread = {length: after for length, (_, after) in axes.items() if after is not None}
+    if not spread:
         return BlurProducts(columns, rows, None, None)
-    spread_rows = make_products(
-        [(n, h) for n, (h, _) in zip(collected, sizes, strict=True)], spread, device
+    return BlurProducts(
+        columns,
+        rows,
+        make_products([(n, spread[h]) for n, h in kept], device),
+        make_products([(h, spread[w]) for h, w in sizes], device),
     )
-    spread_columns = make_products([(h, w) for h, w in sizes], spread, device)
-    return BlurProducts(columns, rows, spread_rows, spread_columns)
+
+
+@lru_cache(maxsize=64)
+def _blur(blur: Blur, sigma: float, length: int) -> tuple[Matrix, Matrix | None]:
+    """Both matrices of an axis, see ``axis_blur``."""
+    exact = axis_blur(blur, sigma, length)
+    return Matrix.of(exact.collect), None if exact.spread is None else Matrix.of(exact.spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,60 +238,93 @@ class MaskTaps:
     fractions: torch.Tensor
 
 
-@lru_cache(maxsize=64)
-def make_mask_taps(
-    pairs: tuple[tuple[tuple[int, int], tuple[int, int]], ...], device: torch.device
-) -> MaskTaps:
-    """Return the taps of masks resized from the first to the second size of each pair."""
+_Pairs = tuple[tuple[tuple[int, int], tuple[int, int]], ...]
+_MASK_TAPS: DeviceCache[MaskTaps] = DeviceCache(32)
+
+
+def make_mask_taps(pairs: _Pairs, device: torch.device) -> MaskTaps:
+    """Return the taps of masks resized from the first to the second size of each pair; kept."""
+    return _MASK_TAPS.get((pairs, device), lambda: _make_mask_taps(pairs, device), device)
+
+
+def _make_mask_taps(pairs: _Pairs, device: torch.device) -> MaskTaps:
     length = max(max(canvas) for _, canvas in pairs)
-    taps = torch.zeros(len(pairs), 4, length, dtype=torch.int32)
-    fractions = torch.zeros(len(pairs), 2, length)
+    taps = np.zeros((len(pairs), 4, length), np.int32)
+    fractions = np.zeros((len(pairs), 2, length), np.float32)
     for i, (image, canvas) in enumerate(pairs):
         for axis in (0, 1):
             sampled = bilinear_taps(image[axis], canvas[axis])
             taps[i, 2 * axis, : canvas[axis]] = sampled.first
             taps[i, 2 * axis + 1, : canvas[axis]] = sampled.second
             fractions[i, axis, : canvas[axis]] = sampled.fraction
-    return MaskTaps(length, taps.to(device), fractions.to(device))
+    taps_there, fractions_there = send([taps, fractions], device)
+    return MaskTaps(length, taps_there, fractions_there)
 
 
-@lru_cache(maxsize=64)
+@dataclass(frozen=True)
+class LogitAxis:
+    """How SAM's logits of one axis come to the canvas.
+
+    Attributes:
+        logits: How many there are.
+        side: Side of SAM's input.
+        unpadded: Its part that shows the image.
+        sizes: What the input is resized to: (canvas,) or (image, canvas).
+    """
+
+    logits: int
+    side: int
+    unpadded: int
+    sizes: tuple[int, ...]
+
+
 def make_logit_taps(
-    pairs: tuple[tuple[int, int, int, tuple[int, ...]], ...], axis_length: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return where SAM's logits of one axis are read, and their weights.
+    axes: dict[int, tuple[LogitAxis, LogitAxis]], batch: int, length: int, device: torch.device
+) -> list[torch.Tensor]:
+    """Return where SAM's logits are read, and their weights.
 
     Args:
-        pairs: For each image: logits on the axis, side of SAM's input, its unpadded part, and the
-            sizes that follow: (canvas,) or (image, canvas).
-        axis_length: Columns of the tables.
+        axes: Both axes (y, x) of some images of the batch.
+        batch: Number of images, B.
+        length: Columns of the tables, L.
         device: Where they go.
 
     Returns:
-        int32 ``[B, V, L]``, the first logit, and fp32 ``[B, V, 3, L]``, the weights of three
+        int32 ``[B, 2, V, L]``, the first logit, and fp32 ``[B, 2, V, 3, L]``, the weights of three
         successive ones; V = 1 for the canvas, 2 for both image pixels of a canvas pixel.
     """
-    variants = len(pairs[0][3])
-    first = torch.zeros(len(pairs), variants, axis_length, dtype=torch.int32)
-    weights = torch.zeros(len(pairs), variants, 3, axis_length)
-    for i, (logits, side, unpadded, sizes) in enumerate(pairs):
-        # The two upsamplings compose to one matrix with at most three taps in a row.
-        composed = _bilinear_rows(unpadded, sizes[0]) @ _bilinear_rows(logits, side)[:unpadded]
-        if variants == 1:
-            rows = [torch.arange(sizes[0])]
-        else:
-            taps = bilinear_taps(sizes[0], sizes[1])
-            rows = [taps.first, taps.second]
-        start = (composed != 0).int().argmax(1)  # [size]
-        padded = torch.nn.functional.pad(composed, (0, 3))
-        taken = torch.stack([padded.gather(1, start[:, None] + k)[:, 0] for k in range(3)])
-        for v, at in enumerate(rows):
-            first[i, v, : len(at)] = start[at]
-            weights[i, v, :, : len(at)] = taken[:, at]
-    return first.to(device), weights.to(device)
+    variants = max(len(both[0].sizes) for both in axes.values())
+    first = np.zeros((batch, 2, variants, length), np.int32)
+    weights = np.zeros((batch, 2, variants, 3, length), np.float32)
+    for place, both in axes.items():
+        for axis, item in enumerate(both):
+            starts, taken = _logit_taps(item)
+            first[place, axis, :, : starts.shape[1]] = starts
+            weights[place, axis, :, :, : starts.shape[1]] = taken
+    return send([first, weights], device)
 
 
-def _bilinear_rows(source: int, target: int) -> torch.Tensor:
+@lru_cache(maxsize=64)
+def _logit_taps(axis: LogitAxis) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The first logit ``[V, size]`` and three weights ``[V, 3, size]`` of every canvas pixel."""
+    sizes = axis.sizes
+    # The two upsamplings compose to one matrix with at most three taps in a row.
+    composed = bilinear_rows(axis.unpadded, sizes[0])
+    composed = composed @ bilinear_rows(axis.logits, axis.side)[: axis.unpadded]
+    rows = [torch.arange(sizes[0])]
+    if len(sizes) == 2:
+        taps = bilinear_taps(sizes[0], sizes[1])
+        rows = [taps.first, taps.second]
+    start = (composed != 0).int().argmax(1)  # [size]
+    padded = torch.nn.functional.pad(composed, (0, 3))
+    taken = torch.stack([padded.gather(1, start[:, None] + k)[:, 0] for k in range(3)])
+    return (
+        torch.stack([start[at] for at in rows]).numpy(),
+        torch.stack([taken[:, at] for at in rows]).numpy(),
+    )
+
+
+def bilinear_rows(source: int, target: int) -> torch.Tensor:
     """Bilinear upsampling without antialiasing as a matrix: float64 ``[target, source]``."""
     taps = bilinear_taps(source, target)
     matrix = torch.zeros(target, source, dtype=torch.float64)

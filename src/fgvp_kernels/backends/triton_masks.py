@@ -1,191 +1,111 @@
-"""Words of every mask form: which kernel packs which masks, and with which tables."""
+"""Words of every mask form: which kernel packs which masks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-import triton
 
 from fgvp_kernels.backends import triton_words
-from fgvp_kernels.backends.triton_geometry import Geometry, make_logit_taps, make_mask_taps
+from fgvp_kernels.backends.triton_plan import Part, Plan
 from fgvp_kernels.batch import Candidates, Settings
-from fgvp_kernels.mask_stacks import DenseMasks, LogitMasks, PackedMaskStack, RleMasks
+from fgvp_kernels.device_tables import content_tables, offsets_of
+from fgvp_kernels.mask_stacks import DenseMasks, LogitMasks, MaskStack, PackedMaskStack, RleMasks
 from fgvp_kernels.modes import Effect, ModeSpec, Region
-from fgvp_kernels.regions import region_shapes
+from fgvp_kernels.regions import ELLIPSE_MARGIN, KEYPOINT_RADIUS, RING_MARGIN
 
 PIXELS = 256  # of a program
 
 
-def addresses_of(tensors: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor:
-    """int64 ``[B]``: where the tensors begin, for kernels that read images of any size."""
-    return torch.tensor([tensor.data_ptr() for tensor in tensors]).to(device)
-
-
-def triton_dtype(dtype: torch.dtype) -> triton.language.dtype:
-    """Triton's name of a dtype that masks and images come in; bytes are uint8."""
-    names = {torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32"}
-    return getattr(triton.language, names.get(dtype, "uint8"))
-
-
-@dataclass(frozen=True, eq=False)
-class Words:
-    """Bits of all candidates on the canvas.
-
-    Attributes:
-        words: int32 ``[rows, CH·CW]``, up to 32 candidates of one image in a row.
-        first_rows: First row of each image.
-        images: int32 ``[rows]``, image of each row.
-    """
-
-    words: torch.Tensor
-    first_rows: list[int]
-    images: torch.Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """The images of a batch whose masks have one form."""
-
-    images: list[Candidates]
-    places: list[int]  # their indices in the batch
-    groups: torch.Tensor  # int32 [G, 3]: image, first mask, count
-    rows: torch.Tensor  # int32 [G], row of the words
-
-
 def pack_words(
-    spec: ModeSpec,
-    images: Sequence[Candidates],
-    geometry: Geometry,
-    settings: Settings,
-    group: int,
-) -> Words:
+    spec: ModeSpec, images: Sequence[Candidates], plan: Plan, settings: Settings
+) -> torch.Tensor:
     """Pack the region of ``spec`` for every candidate.
 
     Args:
         spec: The mode.
         images: The images of a batch.
-        geometry: Their geometry.
+        plan: Theirs.
         settings: Of the call.
-        group: Candidates in a word, at most 32.
+
+    Returns:
+        int32 ``[rows, CH·CW]``: bits of all candidates on the canvas, up to 32 candidates of one
+        image in a row, see ``Plan.groups``.
     """
-    first_rows: list[int] = []
-    owners: list[int] = []
-    for i, image in enumerate(images):
-        first_rows.append(len(owners))
-        owners += [i] * -(-image.masks.count // group)
-    device = images[0].image.device
-    words = Words(
-        torch.empty(
-            len(owners), geometry.canvas[0] * geometry.canvas[1], dtype=torch.int32, device=device
-        ),
-        first_rows,
-        torch.tensor(owners, dtype=torch.int32).to(device),
-    )
+    height, width = plan.geometry.canvas
+    words = torch.empty(len(plan.groups), height * width, dtype=torch.int32, device=plan.device)
     if spec.region is Region.NOTHING:
-        words.words.zero_()
-    elif spec.region is Region.MASK:
-        for form in (DenseMasks, PackedMaskStack, RleMasks, LogitMasks):
-            for at in ("canvas", "image"):
-                places = [
-                    i
-                    for i, image in enumerate(images)
-                    if isinstance(image.masks, form) and _threshold(image) == at
-                ]
-                if places:
-                    part = _part(images, places, first_rows, group)
-                    _PACKERS[form](part, geometry, words)
-        if spec.effect is Effect.OUTLINE:
-            return _outline(words, geometry, settings.options.line_width)
-    else:
-        part = _part(images, list(range(len(images))), first_rows, group)
-        _pack_shapes(part, geometry, words, spec, settings)
+        return words.zero_()
+    if spec.region is not Region.MASK:
+        _pack_shapes(images, plan, words, spec, settings)
+        return words
+    for number, part in enumerate(plan.parts):
+        stacks = [images[place].masks for place in part.places]
+        if isinstance(stacks[0], RleMasks):
+            _pack_runs(number, part, images, plan, words)
+        elif isinstance(stacks[0], LogitMasks):
+            _pack_logits(number, part, stacks, len(images), plan, words)
+        else:
+            _pack_dense(number, part, stacks, len(images), plan, words)
+    if spec.effect is Effect.OUTLINE:
+        return _outline(words, plan, settings.options.line_width)
     return words
 
 
-def _threshold(image: Candidates) -> str:
-    return image.masks.form.at if isinstance(image.masks, LogitMasks) else "canvas"
+def _grid(words: torch.Tensor, groups: torch.Tensor) -> tuple[int, int, int]:
+    return (-(-words.shape[1] // PIXELS), len(groups), 1)
 
 
-def _part(
-    images: Sequence[Candidates], places: list[int], first_rows: list[int], group: int
-) -> _Part:
-    groups, rows = [], []
-    for index, place in enumerate(places):
-        count = images[place].masks.count
-        for number, first in enumerate(range(0, count, group)):
-            groups.append([index, first, min(group, count - first)])
-            rows.append(first_rows[place] + number)
-    device = images[0].image.device
-    return _Part(
-        [images[place] for place in places],
-        places,
-        torch.tensor(groups, dtype=torch.int32).to(device),
-        torch.tensor(rows, dtype=torch.int32).to(device),
-    )
+def _offsets(tensors: list[torch.Tensor], part: Part, batch: int) -> torch.Tensor:
+    """int64 ``[B]``: where the tensors of a part begin, from the first one's beginning."""
+    spread = [tensors[0]] * batch
+    for place, tensor in zip(part.places, tensors, strict=True):
+        spread[place] = tensor
+    return offsets_of(spread, tensors[0].device)
 
 
-def _grid(part: _Part, geometry: Geometry) -> tuple[int, int]:
-    return (triton.cdiv(geometry.canvas[0] * geometry.canvas[1], PIXELS), len(part.rows))
+def stored(stack: MaskStack) -> torch.Tensor:
+    """The masks as kernels read them: contiguous, with bool as bytes."""
+    if isinstance(stack, PackedMaskStack):
+        return stack.bits.contiguous()
+    if isinstance(stack, LogitMasks):
+        return stack.logits.contiguous()
+    assert isinstance(stack, DenseMasks)
+    masks = stack.masks.detach().contiguous()
+    return masks.view(torch.uint8) if masks.dtype == torch.bool else masks
 
 
-def _sizes(part: _Part, geometry: Geometry, more: list[tuple[int, int]]) -> torch.Tensor:
-    """int32 ``[B, 4]``: height and width of the canvas, and two numbers more."""
-    canvases = [geometry.canvas_sizes[place] for place in part.places]
-    table = [[*canvas, *extra] for canvas, extra in zip(canvases, more, strict=True)]
-    return torch.tensor(table, dtype=torch.int32).to(part.rows.device)
-
-
-def _taps(part: _Part, geometry: Geometry) -> tuple[torch.Tensor, int]:
-    pairs = tuple(
-        (image.size, geometry.canvas_sizes[place])
-        for image, place in zip(part.images, part.places, strict=True)
-    )
-    taps = make_mask_taps(pairs, part.rows.device)
-    return taps.taps, taps.length
-
-
-def _pack_bytes(part: _Part, geometry: Geometry, words: Words) -> None:
-    packed = isinstance(part.images[0].masks, PackedMaskStack)
-    masks = []
-    for image in part.images:
-        stack = image.masks
-        if isinstance(stack, PackedMaskStack):
-            masks.append(stack.bits.contiguous())
-        elif isinstance(stack, DenseMasks):
-            dense = stack.masks != 0 if stack.soft else stack.masks
-            masks.append(dense.contiguous().view(torch.uint8))
-    taps, length = _taps(part, geometry)
-    sizes = _sizes(part, geometry, [(mask.shape[1], mask.shape[2]) for mask in masks])
-    addresses = addresses_of(masks, part.rows.device)
-    triton_words.pack_dense_kernel[_grid(part, geometry)](
-        addresses, taps, sizes, part.groups, part.rows, words.words, length, geometry.canvas[1],
-        words.words.stride(0), PACKED=packed, BLOCK=PIXELS,
+def _pack_dense(
+    number: int, part: Part, stacks: list[MaskStack], batch: int, plan: Plan, words: torch.Tensor
+) -> None:
+    masks = [stored(stack) for stack in stacks]
+    taps = plan.mask_taps
+    plan.launch(
+        ("dense", number), triton_words.pack_dense_kernel, _grid(words, part.groups),
+        masks[0], _offsets(masks, part, batch), taps.taps, plan.images, part.groups, words,
+        taps.length, plan.geometry.canvas[1], words.shape[1],
+        PACKED=isinstance(stacks[0], PackedMaskStack), BLOCK=PIXELS,
     )  # fmt: skip
 
 
-def _pack_runs(part: _Part, geometry: Geometry, words: Words) -> None:
-    runs = [
-        _without_empty_runs(run)
-        for image in part.images
-        if isinstance(image.masks, RleMasks)
-        for run in image.masks.runs
-    ]
-    lengths = [len(run) for run in runs]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    ends = np.concatenate([np.cumsum(run) for run in runs]).astype(np.int32)
-    counts = [image.masks.count for image in part.images]
-    bases = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int32)
-    taps, length = _taps(part, geometry)
-    device = part.rows.device
-    triton_words.pack_runs_kernel[_grid(part, geometry)](
-        torch.from_numpy(ends).to(device), torch.from_numpy(offsets).to(device),
-        torch.from_numpy(bases).to(device), taps,
-        _sizes(part, geometry, [image.size for image in part.images]), part.groups, part.rows,
-        words.words, length, geometry.canvas[1], words.words.stride(0),
-        max(lengths).bit_length(), BLOCK=PIXELS,
+def _pack_runs(
+    number: int, part: Part, images: Sequence[Candidates], plan: Plan, words: torch.Tensor
+) -> None:
+    starts, ends = [0], []
+    for place, image in enumerate(images):
+        stack = image.masks
+        runs = stack.runs if isinstance(stack, RleMasks) and place in part.places else ()
+        ends += [np.cumsum(_without_empty_runs(run)) for run in runs]
+        counts = [len(end) for end in ends[len(ends) - len(runs) :]]
+        starts += (starts[-1] + np.cumsum(counts or [0] * image.masks.count)).tolist()
+    tables = [np.concatenate(ends).astype(np.int32), np.array(starts, np.int32)]
+    taps = plan.mask_taps
+    steps = max(len(end) for end in ends).bit_length()
+    plan.launch(
+        ("runs", number), triton_words.pack_runs_kernel, _grid(words, part.groups),
+        *content_tables(tables, plan.device), taps.taps, plan.images, part.groups, words,
+        taps.length, plan.geometry.canvas[1], words.shape[1], steps, BLOCK=PIXELS,
     )  # fmt: skip
 
 
@@ -204,70 +124,60 @@ def _without_empty_runs(runs: np.ndarray) -> np.ndarray:
     return np.array(kept, np.int64)
 
 
-def _pack_logits(part: _Part, geometry: Geometry, words: Words) -> None:
-    stacks = [image.masks for image in part.images]
-    forms = [stack.form for stack in stacks if isinstance(stack, LogitMasks)]
-    logits = [form.logits.to(part.rows.device).contiguous() for form in forms]
-    if len({maps.dtype for maps in logits}) > 1:
-        logits = [maps.float() for maps in logits]
-    length = max(geometry.canvas)
-    tables = []
-    for axis in (0, 1):
-        pairs = []
-        for form, maps, place in zip(forms, logits, part.places, strict=True):
-            canvas = geometry.canvas_sizes[place][axis]
-            sizes = (canvas,) if form.at == "canvas" else (form.image_size[axis], canvas)
-            side = max(form.input_size)
-            pairs.append((maps.shape[1 + axis], side, form.input_size[axis], sizes))
-        tables.append(make_logit_taps(tuple(pairs), length, part.rows.device))
-    taps, weights = (torch.stack(table, 1).contiguous() for table in zip(*tables, strict=True))
-    table = _sizes(part, geometry, [(maps.shape[1], maps.shape[2]) for maps in logits])
-    addresses = addresses_of(logits, part.rows.device)
-    triton_words.pack_logits_kernel[_grid(part, geometry)](
-        addresses, taps, weights, table, part.groups, part.rows, words.words, length,
-        geometry.canvas[1], words.words.stride(0),
-        LOGIT_DTYPE=triton_dtype(logits[0].dtype),
-        VARIANTS=1 if forms[0].at == "canvas" else 2, BLOCK=PIXELS,
+def _pack_logits(
+    number: int, part: Part, stacks: list[MaskStack], batch: int, plan: Plan, words: torch.Tensor
+) -> None:
+    logits = [stored(stack) for stack in stacks]
+    taps, weights = part.logit_taps
+    plan.launch(
+        ("logits", number), triton_words.pack_logits_kernel, _grid(words, part.groups),
+        logits[0], _offsets(logits, part, batch), taps, weights, plan.images, part.groups, words,
+        taps.shape[3], plan.geometry.canvas[1], words.shape[1], VARIANTS=taps.shape[2],
+        BLOCK=PIXELS,
     )  # fmt: skip
+
+
+_SHAPES = {
+    Region.BOX: triton_words.BOX.value,
+    Region.CIRCLE: triton_words.ELLIPSE.value,
+    Region.POINT: triton_words.POINT.value,
+}
 
 
 def _pack_shapes(
-    part: _Part, geometry: Geometry, words: Words, spec: ModeSpec, settings: Settings
+    images: Sequence[Candidates],
+    plan: Plan,
+    words: torch.Tensor,
+    spec: ModeSpec,
+    settings: Settings,
 ) -> None:
-    options, side = settings.options, min(geometry.width, geometry.area // geometry.width)
-    shapes = []
-    for image, canvas in zip(part.images, geometry.canvas_sizes, strict=True):
-        y, x = (length / whole for length, whole in zip(canvas, image.size, strict=True))
-        boxes = image.boxes * image.boxes.new_tensor([x, y, x, y])  # [N, 4]
-        shape = region_shapes(spec, boxes, image.has_box, canvas, options.line_width, side)
-        shapes.append(torch.cat([shape.outer, shape.inner], 1))  # [N, 8]
-    starts = np.cumsum([0, *(len(shape) for shape in shapes)])[:-1].tolist()
-    triton_words.pack_shapes_kernel[_grid(part, geometry)](
-        torch.cat(shapes), _sizes(part, geometry, [(start, 0) for start in starts]), part.groups,
-        part.rows, words.words, geometry.canvas[1], words.words.stride(0),
-        ELLIPSE=spec.region is not Region.BOX, BLOCK=PIXELS,
+    boxes = [image.boxes.contiguous() for image in images]  # [N, 4] each
+    geometry = plan.geometry
+    outline = spec.effect is Effect.OUTLINE
+    inwards, outwards = RING_MARGIN if spec.region is Region.POINT else ELLIPSE_MARGIN
+    side = min(geometry.width, geometry.area // geometry.width)
+    plan.launch(
+        (spec.region, outline), triton_words.pack_shapes_kernel, _grid(words, plan.groups),
+        boxes[0] if len(boxes) == 1 else torch.cat(boxes), plan.scales, plan.images, plan.groups,
+        words, geometry.canvas[1], words.shape[1],
+        settings.options.line_width // 2 if outline else 0,
+        float(int(KEYPOINT_RADIUS * side)), outwards, inwards,
+        SHAPE=_SHAPES[spec.region], OUTLINE=outline, BLOCK=PIXELS,
+        enable_fp_fusion=False,  # coordinates are cut to whole pixels: they must round as in torch
     )  # fmt: skip
 
 
-def _outline(words: Words, geometry: Geometry, width: int) -> Words:
+def _outline(words: torch.Tensor, plan: Plan, width: int) -> torch.Tensor:
     """Words of the outlines of what ``words`` holds."""
-    sizes = torch.tensor([[*size, 0, 0] for size in geometry.canvas_sizes], dtype=torch.int32)
-    sizes = sizes.to(words.images.device)
-    grid = (triton.cdiv(words.words.shape[1], PIXELS), len(words.images))
-    common = (geometry.canvas[1], words.words.stride(0))
-    edge, line = torch.empty_like(words.words), torch.empty_like(words.words)
-    triton_words.boundary_kernel[grid](
-        words.words, sizes, words.images, edge, *common, BLOCK=PIXELS
-    )
-    triton_words.widen_kernel[grid](
-        edge, sizes, words.images, line, *common, width // 2, BLOCK=PIXELS
-    )
-    return Words(line, words.first_rows, words.images)
-
-
-_PACKERS = {
-    DenseMasks: _pack_bytes,
-    PackedMaskStack: _pack_bytes,
-    RleMasks: _pack_runs,
-    LogitMasks: _pack_logits,
-}
+    edge, line = torch.empty_like(words), torch.empty_like(words)
+    common = (plan.geometry.canvas[1], words.shape[1])
+    grid = _grid(words, plan.owners)
+    plan.launch(
+        "boundary", triton_words.boundary_kernel, grid, words, plan.images, plan.owners, edge,
+        *common, BLOCK=PIXELS,
+    )  # fmt: skip
+    plan.launch(
+        "widen", triton_words.widen_kernel, grid, edge, plan.images, plan.owners, line, *common,
+        width // 2, BLOCK=PIXELS,
+    )  # fmt: skip
+    return line

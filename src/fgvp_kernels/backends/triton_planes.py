@@ -28,8 +28,13 @@ def _halves(x):
 
 
 @triton.jit
-def _accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr):
-    """``acc + a @ b`` in fp32; an operand that is exact in fp16 has no low half."""
+def _accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr, WIDE: tl.constexpr):
+    """``acc + a @ b`` in fp32; an operand that is exact in fp16 has no low half.
+
+    ``WIDE`` numbers, gradients of any size, do not fit into halves at all.
+    """
+    if WIDE:
+        return tl.dot(a, b, acc, input_precision="ieee")
     a_high, a_low = _halves(a)
     b_high, b_low = _halves(b)
     acc = tl.dot(a_high, b_high, acc)
@@ -42,7 +47,8 @@ def _accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr):
 
 @triton.jit
 def multiply_columns_kernel(
-    x_ptr,  # [B, 3, M, K], or int64 [B] addresses of uint8 or float images [3, M, K]
+    x_ptr,  # [B, 3, M, K], or the first of B images [3, M, K]
+    offsets_ptr,  # int64 [B], elements from the first image to each of them
     matrix_ptr,  # fp32, matrices [N, K] one after another
     band_ptr,  # int32, (first, last) source of every BLOCK_N rows of a matrix
     table_ptr,  # int32 [B, 6]: M, K, N, offset of the matrix, of its bands, unused
@@ -54,10 +60,10 @@ def multiply_columns_kernel(
     stride_y_channel,
     stride_y_row,
     factor,
-    ADDRESSES: tl.constexpr,
-    X_DTYPE: tl.constexpr,
+    APART: tl.constexpr,
     X_EXACT: tl.constexpr,
     ROUND: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -73,9 +79,8 @@ def multiply_columns_kernel(
     if tile_m * BLOCK_M >= m_size:
         return
     channel = tl.program_id(1)
-    if ADDRESSES:
-        x = tl.load(x_ptr + image).to(tl.pointer_type(X_DTYPE))
-        x += channel * m_size * k_size
+    if APART:
+        x = x_ptr + tl.load(offsets_ptr + image) + channel * m_size * k_size
         pitch = k_size
     else:
         x = x_ptr + image * stride_x_image + channel * stride_x_channel
@@ -91,7 +96,7 @@ def multiply_columns_kernel(
         part = tl.load(x + m[:, None] * pitch + k[None, :], mask=inside, other=0)
         inside = (n[None, :] < n_size) & (k[:, None] < k_size)
         weights = tl.load(matrix + n[None, :] * k_size + k[:, None], mask=inside, other=0.0)
-        acc = _accumulate(acc, part.to(tl.float32), weights, X_EXACT, False)
+        acc = _accumulate(acc, part.to(tl.float32), weights, X_EXACT, False, WIDE)
     acc = acc * factor
     if ROUND:
         acc = tl.minimum(tl.maximum(tl.floor(acc + 0.5), 0.0), 255.0)
@@ -117,6 +122,7 @@ def multiply_rows_kernel(
     stride_y_row,
     X_EXACT: tl.constexpr,
     ROUND: tl.constexpr,
+    WIDE: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -144,7 +150,7 @@ def multiply_rows_kernel(
         weights = tl.load(matrix + n[:, None] * k_size + k[None, :], mask=inside, other=0.0)
         inside = (k[:, None] < k_size) & (m[None, :] < m_size)
         part = tl.load(x + k[:, None] * stride_x_row + m[None, :], mask=inside, other=0)
-        acc = _accumulate(acc, weights, part.to(tl.float32), False, X_EXACT)
+        acc = _accumulate(acc, weights, part.to(tl.float32), False, X_EXACT, WIDE)
     if ROUND:
         acc = tl.minimum(tl.maximum(tl.floor(acc + 0.5), 0.0), 255.0)
     y = y_ptr + image * stride_y_image + channel * stride_y_channel
@@ -167,7 +173,7 @@ def canvas_offsets(taps, p, mask, width, length, pitch, TAP: tl.constexpr):
 
 
 @triton.jit
-def _changed(
+def changed_levels(
     canvas, blurred, at, mask, channel, stride_channel, alpha, color, red, green, blue,
     EFFECT: tl.constexpr,
 ):  # fmt: skip
@@ -240,7 +246,7 @@ def planes_kernel(
         scale = tl.load(constants_ptr + channel)
         shift = tl.load(constants_ptr + 3 + channel)
         color = tl.load(constants_ptr + 6 + channel)
-        plain_0, changed_0 = _changed(
+        plain_0, changed_0 = changed_levels(
             canvas, blurred, at_0, mask & visible, channel, stride_channel, alpha, color,
             red, green, blue, EFFECT,
         )  # fmt: skip
@@ -265,7 +271,7 @@ def planes_kernel(
             fractions = fractions_ptr + image * 2 * length
             f = tl.load(fractions + p // width, mask=mask, other=0.0)
             f += tl.load(fractions + length + p % width, mask=mask, other=0.0)
-            plain_1, changed_1 = _changed(
+            plain_1, changed_1 = changed_levels(
                 canvas, blurred, at_1, mask & visible, channel, stride_channel, alpha, color,
                 red, green, blue, EFFECT,
             )  # fmt: skip

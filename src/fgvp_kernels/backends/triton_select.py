@@ -10,9 +10,10 @@ import triton
 import triton.language as tl
 
 from fgvp_kernels.backends.triton_planes import canvas_offsets
+from fgvp_kernels.backends.triton_words import IMAGE_COLUMNS
 
-# Columns of a task: image, first output row, word row (or first mask), first bit, count.
-TASK_COLUMNS = tl.constexpr(5)
+# Columns of a task: image, first output row, word row, first bit, count, first mask of the image.
+TASK_COLUMNS = tl.constexpr(6)
 
 
 @triton.jit
@@ -20,7 +21,7 @@ def select_kernel(
     planes_ptr,  # [B, 2 · TAPS, 3, h·w]
     words_ptr,  # int32 [G, CH·CW], bit j is candidate j of the group
     taps_ptr,  # int32 [B, 4, L], see canvas_offsets
-    tasks_ptr,  # int32 [T, 5]
+    tasks_ptr,  # int32 [T, 6]
     out_ptr,  # [ΣN, 3, h·w]
     area,
     width,
@@ -69,19 +70,19 @@ def select_kernel(
 @triton.jit
 def blend_kernel(
     planes_ptr,  # fp32 [B, 1 + TAPS, 3, h·w]
-    masks_ptr,  # int64 [B] addresses of soft masks [N, H, W]
+    masks_ptr,  # soft masks [N, H, W] of the first image
+    offsets_ptr,  # int64 [B], elements from there to the masks of each image
     mask_taps_ptr,  # int32 [B, 4, M], first and second mask row of a canvas row, then of a column
     weights_ptr,  # fp32 [B, 2, M], weight of the second row, of the second column
-    sizes_ptr,  # int32 [B, 4], canvas height and width, H and W
+    images_ptr,  # int32 [B, 6], see triton_words.IMAGE_COLUMNS
     taps_ptr,  # int32 [B, 4, L], see canvas_offsets
-    tasks_ptr,  # int32 [T, 5]
+    tasks_ptr,  # int32 [T, 6]
     out_ptr,  # [ΣN, 3, h·w]
     area,
     width,
     length,
     pitch,
     mask_length,
-    MASK_DTYPE: tl.constexpr,
     TAPS: tl.constexpr,
     ROUND: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -90,8 +91,9 @@ def blend_kernel(
     task = tasks_ptr + tl.program_id(1) * TASK_COLUMNS
     image = tl.load(task).to(tl.int64)
     row = tl.load(task + 1).to(tl.int64)
-    first_mask, count = tl.load(task + 2).to(tl.int64), tl.load(task + 4)
-    mask_height, mask_width = tl.load(sizes_ptr + image * 4 + 2), tl.load(sizes_ptr + image * 4 + 3)
+    first_mask, count = tl.load(task + 5).to(tl.int64), tl.load(task + 4)
+    sizes = images_ptr + image * IMAGE_COLUMNS
+    mask_height, mask_width = tl.load(sizes + 2), tl.load(sizes + 3)
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = p < area
     taps = taps_ptr + image * 4 * length
@@ -99,16 +101,16 @@ def blend_kernel(
     weights = weights_ptr + image * 2 * mask_length
     planes = planes_ptr + image * ((1 + TAPS) * 3 * area) + p
     out = out_ptr + row * 3 * area + p
-    masks = tl.load(masks_ptr + image).to(tl.pointer_type(MASK_DTYPE))
+    masks = masks_ptr + tl.load(offsets_ptr + image)
     masks += first_mask * mask_height * mask_width
     at_0 = canvas_offsets(taps, p, mask, width, length, pitch, 0)
     at_1 = canvas_offsets(taps, p, mask, width, length, pitch, 1)
     shown = mask & (at_0 >= 0)
     for _ in range(count):
-        a_0 = _bilinear(masks, mask_taps, weights, at_0, pitch, mask_length, mask_width, shown)
+        a_0 = bilinear(masks, mask_taps, weights, at_0, pitch, mask_length, mask_width, shown)
         a_1 = a_0
         if TAPS == 2:
-            a_1 = _bilinear(masks, mask_taps, weights, at_1, pitch, mask_length, mask_width, shown)
+            a_1 = bilinear(masks, mask_taps, weights, at_1, pitch, mask_length, mask_width, shown)
         for channel in tl.static_range(3):
             plane = planes + channel * area
             value = tl.load(plane, mask=mask, other=0.0)
@@ -123,7 +125,7 @@ def blend_kernel(
 
 
 @triton.jit
-def _bilinear(masks, taps, weights, at, pitch, length, width, mask):
+def bilinear(masks, taps, weights, at, pitch, length, width, mask):
     """Bilinear value of a mask at canvas offsets ``at``."""
     y, x = at // pitch, at % pitch
     y_0 = tl.load(taps + y, mask=mask, other=0)

@@ -9,8 +9,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# Columns of a group: image, first mask within the image, number of masks.
-GROUP_COLUMNS = tl.constexpr(3)
+# Columns of a group: image, first mask within the image, number of masks, row of the words.
+GROUP_COLUMNS = tl.constexpr(4)
+# Columns of an image: canvas height and width; height of its masks and their row length (bytes of
+# packed masks, else pixels); its first candidate among those of all images; 1 if boxes were given.
+IMAGE_COLUMNS = tl.constexpr(6)
+
+# Numbers of the shapes that follow from boxes.
+BOX = tl.constexpr(0)
+ELLIPSE = tl.constexpr(1)
+POINT = tl.constexpr(2)
 
 
 @triton.jit
@@ -29,11 +37,11 @@ def _canvas_pixel(taps, sizes, length, pitch, BLOCK: tl.constexpr):
 
 @triton.jit
 def pack_dense_kernel(
-    masks_ptr,  # int64 [B], addresses of bytes [N, H, W], or of bits [N, H, ceil(W / 8)]
+    masks_ptr,  # bytes or floats [N, H, W], or bits [N, H, ceil(W / 8)], of the first image
+    offsets_ptr,  # int64 [B], elements from there to the masks of each image
     taps_ptr,  # int32 [B, 4, L], first and second mask row of a canvas row, then of a column
-    sizes_ptr,  # int32 [B, 4], canvas height and width, mask height, bytes in a mask row
-    groups_ptr,  # int32 [G, 3]
-    rows_ptr,  # int32 [G], word rows
+    images_ptr,  # int32 [B, 6]
+    groups_ptr,  # int32 [G, 4]
     words_ptr,  # int32 [rows, CH·CW]
     length,
     pitch,
@@ -41,47 +49,45 @@ def pack_dense_kernel(
     PACKED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Dense masks (any non-zero byte is set) or bit-packed ones (highest bit first)."""
+    """Dense masks (any non-zero value is set) or bit-packed ones (highest bit first)."""
     group = tl.program_id(1)
     image = tl.load(groups_ptr + group * GROUP_COLUMNS).to(tl.int64)
     first = tl.load(groups_ptr + group * GROUP_COLUMNS + 1).to(tl.int64)
     count = tl.load(groups_ptr + group * GROUP_COLUMNS + 2)
-    sizes = sizes_ptr + image * 4
-    height, row_bytes = tl.load(sizes + 2), tl.load(sizes + 3)
+    sizes = images_ptr + image * IMAGE_COLUMNS
+    height, row_length = tl.load(sizes + 2), tl.load(sizes + 3)
     p, mask, y_0, y_1, x_0, x_1 = _canvas_pixel(
         taps_ptr + image * 4 * length, sizes, length, pitch, BLOCK
     )
-    masks = tl.load(masks_ptr + image).to(tl.pointer_type(tl.uint8)) + first * height * row_bytes
+    masks = masks_ptr + tl.load(offsets_ptr + image) + first * height * row_length
     words = tl.zeros((BLOCK,), tl.int32)
     for j in range(count):
         if PACKED:
-            left = tl.load(masks + y_0 * row_bytes + (x_0 >> 3), mask=mask, other=0)
-            left |= tl.load(masks + y_1 * row_bytes + (x_0 >> 3), mask=mask, other=0)
-            right = tl.load(masks + y_0 * row_bytes + (x_1 >> 3), mask=mask, other=0)
-            right |= tl.load(masks + y_1 * row_bytes + (x_1 >> 3), mask=mask, other=0)
+            left = tl.load(masks + y_0 * row_length + (x_0 >> 3), mask=mask, other=0)
+            left |= tl.load(masks + y_1 * row_length + (x_0 >> 3), mask=mask, other=0)
+            right = tl.load(masks + y_0 * row_length + (x_1 >> 3), mask=mask, other=0)
+            right |= tl.load(masks + y_1 * row_length + (x_1 >> 3), mask=mask, other=0)
             touched = (left.to(tl.int32) >> (7 - (x_0 & 7))) & 1
             touched |= (right.to(tl.int32) >> (7 - (x_1 & 7))) & 1
         else:
-            any_tap = tl.load(masks + y_0 * row_bytes + x_0, mask=mask, other=0)
-            any_tap |= tl.load(masks + y_0 * row_bytes + x_1, mask=mask, other=0)
-            any_tap |= tl.load(masks + y_1 * row_bytes + x_0, mask=mask, other=0)
-            any_tap |= tl.load(masks + y_1 * row_bytes + x_1, mask=mask, other=0)
-            touched = (any_tap != 0).to(tl.int32)
+            set_0 = tl.load(masks + y_0 * row_length + x_0, mask=mask, other=0) != 0
+            set_0 |= tl.load(masks + y_0 * row_length + x_1, mask=mask, other=0) != 0
+            set_1 = tl.load(masks + y_1 * row_length + x_0, mask=mask, other=0) != 0
+            set_1 |= tl.load(masks + y_1 * row_length + x_1, mask=mask, other=0) != 0
+            touched = (set_0 | set_1).to(tl.int32)
         words |= touched << j
-        masks += height * row_bytes
-    row = tl.load(rows_ptr + group).to(tl.int64)
+        masks += height * row_length
+    row = tl.load(groups_ptr + group * GROUP_COLUMNS + 3).to(tl.int64)
     tl.store(words_ptr + row * stride_words + p, words, mask=p < stride_words)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["steps"])
 def pack_runs_kernel(
     ends_ptr,  # int32, cumulative run lengths of all masks, column-major pixels
-    offsets_ptr,  # int32 [masks + 1], where a mask's ends begin
-    bases_ptr,  # int32 [B], first mask of an image among all
+    starts_ptr,  # int32 [candidates of all images + 1], where a mask's ends begin
     taps_ptr,  # int32 [B, 4, L]
-    sizes_ptr,  # int32 [B, 4], canvas height and width, mask height, unused
-    groups_ptr,  # int32 [G, 3]
-    rows_ptr,  # int32 [G]
+    images_ptr,  # int32 [B, 6]
+    groups_ptr,  # int32 [G, 4]
     words_ptr,  # int32 [rows, CH·CW]
     length,
     pitch,
@@ -99,19 +105,19 @@ def pack_runs_kernel(
     image = tl.load(groups_ptr + group * GROUP_COLUMNS).to(tl.int64)
     first = tl.load(groups_ptr + group * GROUP_COLUMNS + 1)
     count = tl.load(groups_ptr + group * GROUP_COLUMNS + 2)
-    sizes = sizes_ptr + image * 4
+    sizes = images_ptr + image * IMAGE_COLUMNS
     height = tl.load(sizes + 2)
     p, mask, y_0, y_1, x_0, x_1 = _canvas_pixel(
         taps_ptr + image * 4 * length, sizes, length, pitch, BLOCK
     )
-    base = tl.load(bases_ptr + image) + first
+    base = tl.load(sizes + 4) + first
     words = tl.zeros((BLOCK,), tl.int32)
     for j in range(count):
-        start, stop = tl.load(offsets_ptr + base + j), tl.load(offsets_ptr + base + j + 1)
+        start, stop = tl.load(starts_ptr + base + j), tl.load(starts_ptr + base + j + 1)
         touched = _in_runs(ends_ptr, start, stop, x_0 * height + y_0, y_1 - y_0, steps, mask)
         touched |= _in_runs(ends_ptr, start, stop, x_1 * height + y_0, y_1 - y_0, steps, mask)
         words |= touched << j
-    row = tl.load(rows_ptr + group).to(tl.int64)
+    row = tl.load(groups_ptr + group * GROUP_COLUMNS + 3).to(tl.int64)
     tl.store(words_ptr + row * stride_words + p, words, mask=p < stride_words)
 
 
@@ -134,17 +140,16 @@ def _in_runs(ends_ptr, start, stop, q, below, steps, mask):
 
 @triton.jit
 def pack_logits_kernel(
-    logits_ptr,  # int64 [B], addresses of logits [N, h, w]
+    logits_ptr,  # logits [N, h, w] of the first image
+    offsets_ptr,  # int64 [B], elements from there to the logits of each image
     taps_ptr,  # int32 [B, 2, VARIANTS, L], first logit of a canvas row, of a column
     weights_ptr,  # fp32 [B, 2, VARIANTS, 3, L], weights of three successive logits
-    sizes_ptr,  # int32 [B, 4], canvas height and width, logit height and width
-    groups_ptr,  # int32 [G, 3]
-    rows_ptr,  # int32 [G]
+    images_ptr,  # int32 [B, 6]
+    groups_ptr,  # int32 [G, 4]
     words_ptr,  # int32 [rows, CH·CW]
     length,
     pitch,
     stride_words,
-    LOGIT_DTYPE: tl.constexpr,
     VARIANTS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -154,7 +159,7 @@ def pack_logits_kernel(
     image = tl.load(groups_ptr + group * GROUP_COLUMNS).to(tl.int64)
     first = tl.load(groups_ptr + group * GROUP_COLUMNS + 1).to(tl.int64)
     count = tl.load(groups_ptr + group * GROUP_COLUMNS + 2)
-    sizes = sizes_ptr + image * 4
+    sizes = images_ptr + image * IMAGE_COLUMNS
     canvas_height, canvas_width = tl.load(sizes), tl.load(sizes + 1)
     height, width = tl.load(sizes + 2), tl.load(sizes + 3)
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -162,7 +167,7 @@ def pack_logits_kernel(
     mask = (y < canvas_height) & (x < canvas_width)
     taps = taps_ptr + image * (2 * VARIANTS) * length
     weights = weights_ptr + image * (6 * VARIANTS) * length
-    logits = tl.load(logits_ptr + image).to(tl.pointer_type(LOGIT_DTYPE)) + first * height * width
+    logits = logits_ptr + tl.load(offsets_ptr + image) + first * height * width
     words = tl.zeros((BLOCK,), tl.int32)
     for j in range(count):
         touched = tl.zeros((BLOCK,), tl.int32)
@@ -187,64 +192,102 @@ def pack_logits_kernel(
                 touched |= (value > 0).to(tl.int32)
         words |= touched << j
         logits += height * width
-    row = tl.load(rows_ptr + group).to(tl.int64)
+    row = tl.load(groups_ptr + group * GROUP_COLUMNS + 3).to(tl.int64)
     tl.store(words_ptr + row * stride_words + p, words, mask=p < stride_words)
 
 
 @triton.jit
 def pack_shapes_kernel(
-    shapes_ptr,  # fp32 [ΣN, 8]: two shapes (x, y, a, b); the second is cut out of the first
-    sizes_ptr,  # int32 [B, 4], canvas height and width, first shape of the image, unused
-    groups_ptr,  # int32 [G, 3]
-    rows_ptr,  # int32 [G]
+    boxes_ptr,  # fp32 [ΣN, 4] xyxy in pixels of the image
+    scales_ptr,  # fp32 [B, 2], from pixels of the image to those of the canvas, y and x
+    images_ptr,  # int32 [B, 6]
+    groups_ptr,  # int32 [G, 4]
     words_ptr,  # int32 [rows, CH·CW]
     pitch,
     stride_words,
-    ELLIPSE: tl.constexpr,
+    reach,
+    radius,
+    outwards,
+    inwards,
+    SHAPE: tl.constexpr,
+    OUTLINE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Ellipses (centre x, y and radii a, b) or boxes (x, y to a, b, ends included)."""
+    """Boxes, ellipses and rings, filled or as lines: ``fgvp_kernels.regions`` draws the same.
+
+    A line covers ``reach`` pixels to either side and a margin (``outwards``, ``inwards``) more.
+    """
     group = tl.program_id(1)
     image = tl.load(groups_ptr + group * GROUP_COLUMNS)
     first = tl.load(groups_ptr + group * GROUP_COLUMNS + 1)
     count = tl.load(groups_ptr + group * GROUP_COLUMNS + 2)
-    sizes = sizes_ptr + image * 4
+    sizes = images_ptr + image * IMAGE_COLUMNS
     height, width = tl.load(sizes), tl.load(sizes + 1)
+    given = tl.load(sizes + 5)
+    scale_y, scale_x = tl.load(scales_ptr + image * 2), tl.load(scales_ptr + image * 2 + 1)
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     row, column = p // pitch, p % pitch
     mask = (row < height) & (column < width)
     y, x = row.to(tl.float32), column.to(tl.float32)
-    shape = shapes_ptr + (tl.load(sizes + 2) + first) * 8
+    box = boxes_ptr + (tl.load(sizes + 4) + first) * 4
     words = tl.zeros((BLOCK,), tl.int32)
     for j in range(count):
-        filled = _within(x, y, shape, True, ELLIPSE)
-        hollow = _within(x, y, shape + 4, False, ELLIPSE)
-        words |= (filled & (hollow == 0) & mask).to(tl.int32) << j
-        shape += 8
-    word_row = tl.load(rows_ptr + group).to(tl.int64)
+        some = (given != 0) | (tl.load(box + 2) > tl.load(box))
+        left, top = tl.load(box) * scale_x, tl.load(box + 1) * scale_y
+        right, bottom = tl.load(box + 2) * scale_x, tl.load(box + 3) * scale_y
+        if SHAPE == POINT:
+            centre_x, centre_y = _truncate((left + right) / 2), _truncate((top + bottom) / 2)
+            a, b = radius, radius
+        else:
+            left, right = _clamp(left, width), _clamp(right, width)
+            top, bottom = _clamp(top, height), _clamp(bottom, height)
+            a, b = (right - left) / 2, (bottom - top) / 2
+            centre_x, centre_y = tl.floor(left + a), tl.floor(top + b)
+            a, b = tl.floor(a), tl.floor(b)
+        if SHAPE == BOX:
+            left, right, top, bottom = (
+                tl.floor(left), tl.floor(right), tl.floor(top), tl.floor(bottom)
+            )  # fmt: skip
+            inside = (x >= left - reach) & (x <= right + reach)
+            inside &= (y >= top - reach) & (y <= bottom + reach)
+            if OUTLINE:
+                hollow = (x >= left + reach + 1) & (x <= right - reach - 1)
+                hollow &= (y >= top + reach + 1) & (y <= bottom - reach - 1)
+                inside &= hollow == 0
+        else:
+            grown_a, grown_b = a + reach + outwards, b + reach + outwards
+            inside = _distance(x, y, centre_x, centre_y, grown_a, grown_b) <= 1.0
+            if OUTLINE:
+                cut_a, cut_b = a - reach - inwards, b - reach - inwards
+                inside &= (_distance(x, y, centre_x, centre_y, cut_a, cut_b) < 1.0) == 0
+        words |= (inside & some & mask).to(tl.int32) << j
+        box += 4
+    word_row = tl.load(groups_ptr + group * GROUP_COLUMNS + 3).to(tl.int64)
     tl.store(words_ptr + word_row * stride_words + p, words, mask=p < stride_words)
 
 
 @triton.jit
-def _within(x, y, shape, CLOSED: tl.constexpr, ELLIPSE: tl.constexpr):
-    """Pixels within one shape; a negative radius or an end before the start means none."""
-    left, top = tl.load(shape), tl.load(shape + 1)
-    a, b = tl.load(shape + 2), tl.load(shape + 3)
-    if ELLIPSE:
-        dx, dy = (x - left) / tl.maximum(a, 1e-6), (y - top) / tl.maximum(b, 1e-6)
-        distance = dx * dx + dy * dy
-        distance += tl.where(tl.minimum(a, b) > 0.0, 0.0, float("inf"))
-        if CLOSED:
-            return distance <= 1.0
-        return distance < 1.0
-    return (x >= left) & (x <= a) & (y >= top) & (y <= b)
+def _truncate(value):
+    return tl.where(value < 0, tl.ceil(value), tl.floor(value))
+
+
+@triton.jit
+def _clamp(value, length):
+    return tl.minimum(tl.maximum(value, 0.0), (length - 1).to(tl.float32))
+
+
+@triton.jit
+def _distance(x, y, centre_x, centre_y, a, b):
+    """Squared distance from the centre in units of the radii; infinite for no ellipse."""
+    dx, dy = (x - centre_x) / tl.maximum(a, 1e-6), (y - centre_y) / tl.maximum(b, 1e-6)
+    return dx * dx + dy * dy + tl.where(tl.minimum(a, b) > 0.0, 0.0, float("inf"))
 
 
 @triton.jit
 def boundary_kernel(
     words_ptr,  # int32 [rows, CH·CW]
-    sizes_ptr,  # int32 [B, 4], canvas height and width, unused
-    images_ptr,  # int32 [rows], image of a word row
+    images_ptr,  # int32 [B, 6]
+    owners_ptr,  # int32 [rows], image of a word row
     out_ptr,  # int32 [rows, CH·CW]
     pitch,
     stride_words,
@@ -252,7 +295,7 @@ def boundary_kernel(
 ):
     """Set pixels that have an unset one, or the border, among their four neighbours."""
     row = tl.program_id(1).to(tl.int64)
-    sizes = sizes_ptr + tl.load(images_ptr + row) * 4
+    sizes = images_ptr + tl.load(owners_ptr + row) * IMAGE_COLUMNS
     height, width = tl.load(sizes), tl.load(sizes + 1)
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     y, x = p // pitch, p % pitch
@@ -269,8 +312,8 @@ def boundary_kernel(
 @triton.jit
 def widen_kernel(
     words_ptr,  # int32 [rows, CH·CW]
-    sizes_ptr,  # int32 [B, 4]
-    images_ptr,  # int32 [rows]
+    images_ptr,  # int32 [B, 6]
+    owners_ptr,  # int32 [rows]
     out_ptr,  # int32 [rows, CH·CW]
     pitch,
     stride_words,
@@ -279,7 +322,7 @@ def widen_kernel(
 ):
     """Widen what is set by ``reach`` pixels in all eight directions."""
     row = tl.program_id(1).to(tl.int64)
-    sizes = sizes_ptr + tl.load(images_ptr + row) * 4
+    sizes = images_ptr + tl.load(owners_ptr + row) * IMAGE_COLUMNS
     height, width = tl.load(sizes), tl.load(sizes + 1)
     p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     y, x = p // pitch, p % pitch

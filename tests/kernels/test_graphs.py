@@ -1,0 +1,244 @@
+"""A repeated call sends nothing to the device and reads nothing back, so CUDA graphs capture it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from test_triton import forms, loops_work, scene
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fgvp_kernels import MaskLogits, PackedMasks, RenderOptions, device_tables, render_batch
+from fgvp_kernels.backends import triton_backend, triton_geometry, triton_plan
+from fgvp_kernels.device_tables import DeviceCache, content_tables, offsets_of
+from fgvp_kernels.value_checks import ValueChecks
+
+pytestmark = pytest.mark.skipif(not loops_work(), reason="Triton's interpreter and NumPy disagree")
+
+MODES = ["blur_reverse_mask", "mask", "contour", "circle", "box_mask", "keypoint", "none"]
+FORMS = ["bool", "uint8", "soft", "packed", "rle", "logits", "two images"]
+OPTIONS = RenderOptions(sigma=30.0)
+# What reads a value back, copies between devices, or makes a tensor from Python data.
+WAITING = {"_local_scalar_dense", "item", "nonzero", "_to_copy", "lift_fresh", "is_nonzero"}
+
+
+class Operators(TorchDispatchMode):
+    """Names of the operators that run."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        name, kwargs = operator.__name__.split(".")[0], kwargs or {}
+        if name != "_to_copy" or kwargs.get("device") is not None:  # else it changes the dtype only
+            self.names.add(name)
+        return operator(*args, **kwargs)
+
+
+def arguments(form, device, seed=0):
+    image, masks = scene(26, 37, 5, device, seed)
+    if form == "two images":
+        other, more = scene(32, 30, 34, device, seed + 1)
+        return [image, other], [masks, more]
+    if form == "logits":
+        logits = torch.randn(5, 16, 16, device=device)
+        return image, MaskLogits(logits, (45, 64), (26, 37))
+    if form == "soft":
+        return image, masks * torch.rand(masks.shape, device=device)
+    return image, masks if form == "bool" else forms(masks)[form]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_second_call_sends_nothing_and_waits_for_nothing(form, monkeypatch):
+    images, masks = arguments(form, torch.device("cpu"))
+    sent, operators, plain_render = [], Operators(), triton_backend.render
+
+    def send(arrays, device, plain_send=device_tables.send):
+        sent.append(sum(array.size for array in arrays))
+        return plain_send(arrays, device)
+
+    def watched_render(batch, out):
+        with operators:
+            plain_render(batch, out)
+
+    for module in (device_tables, triton_geometry, triton_plan):
+        monkeypatch.setattr(module, "send", send)
+    monkeypatch.setattr(triton_plan.Plan, "launch", lambda self, *arguments, **constants: None)
+    options = RenderOptions(sigma=31.0, tint_color=(1, 2, len(form)))  # of no call before
+    for again in (False, True):
+        if again:
+            assert sent
+            sent.clear()
+            monkeypatch.setattr(triton_backend, "render", watched_render)
+        render_batch(images, masks, MODES, size=20, options=options, backend="triton")
+    assert sent == []
+    assert "empty" in operators.names
+    host = {"lift_fresh"} if form == "rle" else set()  # run lengths are NumPy arrays on the host
+    assert not operators.names & (WAITING - host)
+
+
+@pytest.mark.parametrize("form", ["bool", "packed", "logits", "rle"])
+def test_masks_that_need_no_look_are_not_looked_at(form):
+    images, masks = arguments(form, torch.device("cpu"))
+    with Operators() as operators:
+        render_batch(images, masks, "none", size=20, backend="triton")
+    assert not operators.names & {"_local_scalar_dense", "aminmax"}
+
+
+def test_a_capture_reads_what_is_there_and_keeps_it(monkeypatch):
+    cache, device = DeviceCache(1), torch.device("cpu")
+    cache.get("a", lambda: 1, device)
+    monkeypatch.setattr(device_tables, "is_capturing", lambda device: True)
+    assert cache.get("a", lambda: 2, device) == 1
+    with pytest.raises(RuntimeError, match="render_batch once in the same way, then capture"):
+        cache.get("b", lambda: 2, device)
+    monkeypatch.undo()
+    for key in "bcd":
+        cache.get(key, lambda: 3, device)
+    assert cache.get("a", lambda: 2, device) == 1
+    assert not cache.has("b")
+
+
+def test_another_stream_waits_until_a_table_has_arrived(monkeypatch):
+    class Event:
+        arrived = False
+
+        def record(self, stream):
+            self.stream = stream
+
+        def query(self):
+            return self.arrived
+
+    class Stream:
+        def __init__(self):
+            self.waits = []
+
+        def wait_event(self, event):
+            self.waits.append(event)
+
+    stream = Stream()
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    cache, device = DeviceCache(4), torch.device("cuda", 0)
+    for _ in range(3):
+        assert cache.get("a", lambda: 1, device) == 1
+    assert len(stream.waits) == 2
+    Event.arrived = True
+    for _ in range(2):
+        cache.get("a", lambda: 1, device)
+    assert len(stream.waits) == 2
+
+
+def test_tables_arrive_as_they_were(device):
+    arrays = [np.arange(7, dtype=np.int32).reshape(1, 7), np.array([[0.5], [2.0]], np.float32)]
+    for array, table in zip(arrays, content_tables(arrays, device), strict=True):
+        assert table.data_ptr() % 16 == 0
+        assert np.array_equal(table.cpu().numpy(), array)
+    assert content_tables(arrays, device)[0] is content_tables(arrays, device)[0]
+
+
+def test_offsets_lead_to_the_tensors(device, monkeypatch):
+    tensors = list(torch.zeros(3, 5, dtype=torch.int16, device=device))
+    sent = offsets_of(tensors, device)
+    assert sent.tolist() == [0, 5, 10]
+    monkeypatch.setattr(device_tables, "is_capturing", lambda device: True)
+    written = offsets_of([tensors[2], tensors[0]], device)
+    assert (written.dtype, written.tolist()) == (torch.int64, [0, -10])
+
+
+def capture(draw):
+    """A graph of ``draw`` and the tensor that it writes."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        draw()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        pictures = draw()
+    return graph, pictures
+
+
+def fill(static, new):
+    """Copy what ``new`` holds into the tensors that a graph reads."""
+    for target, source in zip(static, new, strict=True):
+        target.copy_(source)
+
+
+def tensors_of(images, masks):
+    """The tensors on the device that images and masks are made of."""
+    if isinstance(images, list):
+        return [*images, *masks]
+    if isinstance(masks, MaskLogits):
+        return [images, masks.logits]
+    return [images, masks.bits if isinstance(masks, PackedMasks) else masks]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "rle"])
+@pytest.mark.parametrize("mode", [*MODES, ["blur_reverse_mask", "circle"]], ids=str)
+def test_a_replay_draws_what_its_inputs_hold(mode, form, device):
+    images, masks = arguments(form, device)
+    images = [image.clone() for image in images] if isinstance(images, list) else images.clone()
+
+    def draw():
+        return render_batch(
+            images, masks, mode, size=24, options=OPTIONS, normalize="clip", backend="triton"
+        )
+
+    graph, pictures = capture(draw)
+    for seed in (3, 4):
+        fill(tensors_of(images, masks), tensors_of(*arguments(form, device, seed)))
+        graph.replay()
+        assert torch.equal(pictures, draw())
+
+
+@pytest.mark.gpu
+def test_a_replay_outlives_the_tables_of_other_calls(device):
+    image, masks = arguments("bool", device)
+    graph, pictures = capture(lambda: render_batch(image, masks, size=24, backend="triton"))
+    expected = pictures.clone()
+    for size in range(25, 25 + 40):  # more plans than are kept
+        render_batch(image, masks, size=size, backend="triton")
+    graph.replay()
+    assert torch.equal(pictures, expected)
+
+
+@pytest.mark.gpu
+def test_strided_images_are_captured_too(device):
+    images = torch.randint(0, 256, (2, 26, 37, 3), dtype=torch.uint8, device=device)
+    masks = torch.rand(2, 4, 26, 37, device=device) < 0.2
+    graph, pictures = capture(
+        lambda: render_batch(list(images.permute(0, 3, 1, 2)), masks, size=24, backend="triton")
+    )
+    images.copy_(images.flip(0))
+    graph.replay()
+    again = render_batch(list(images.permute(0, 3, 1, 2)), masks, size=24, backend="triton")
+    assert torch.equal(pictures, again)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("form", ["bool", "packed", "rle", "logits", "two images"])
+def test_no_call_waits_for_the_device(form, device):
+    images, masks = arguments(form, device)
+    render_batch(images, masks, MODES, size=24, options=OPTIONS, backend="triton")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        render_batch(images, masks, MODES, size=24, options=OPTIONS, backend="triton")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+def test_all_values_of_a_call_are_read_back_at_once(device):
+    checks, found = ValueChecks(), []
+    for start in (0.0, 3.0):
+        checks.add(
+            torch.tensor([start, start + 1], device=device),
+            lambda low, high: found.append((low, high)),
+        )
+    assert found == []
+    checks.run()
+    assert found == [(0.0, 1.0), (3.0, 4.0)]
