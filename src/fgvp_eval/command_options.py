@@ -111,7 +111,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="default: 0")
     add("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, ...")
     add("--precision", choices=get_args(Precision), default="auto", help="of the CLIP towers")
-    add("--batch-size", type=int, default=256, metavar="N", help="pictures encoded at once")
+    add(
+        "--batch-size",
+        type=int,
+        default=256,
+        metavar="N",
+        help="pictures encoded at once, on a CPU at most 32; default: 256",
+    )
     add("--out", type=Path, metavar="DIR", help="run folder; default: runs/SPLIT-TIME")
     add(
         "--resume",

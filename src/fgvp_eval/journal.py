@@ -34,6 +34,8 @@ class ImageOutcome:
             empty if the image could not be scored.
         unscored: Its sentences, if they could not be scored.
         seconds: Seconds spent on it by stage.
+        together: How many images were encoded together, this one among them; 0 if it could not be
+            scored.
     """
 
     split: str
@@ -41,6 +43,7 @@ class ImageOutcome:
     rows: dict[str, list[Prediction]]
     unscored: list[Unscored]
     seconds: dict[str, float]
+    together: int
 
 
 Outcomes = dict[tuple[str, int], ImageOutcome]
@@ -86,6 +89,7 @@ class Journal:
             },
             "unscored": [vars(unscored) for unscored in outcome.unscored],
             "seconds": outcome.seconds,
+            "together": outcome.together,
         }
         self._append(record)
 
@@ -113,7 +117,8 @@ def journal_files(folder: Path) -> list[Path]:
 def read_journals(folder: Path, identity: Mapping[str, Any]) -> Outcomes:
     """Read all images that the journals in a run folder hold.
 
-    An image that was scored by one start and not by another is scored.
+    An image that was scored by one start and not by another is scored. Of several scores those
+    of the fullest group count: in the others an image was broken.
 
     Raises:
         UsageError: A journal belongs to another run; the message names what differs.
@@ -124,7 +129,7 @@ def read_journals(folder: Path, identity: Mapping[str, Any]) -> Outcomes:
         for outcome in _read(path, identity):
             key = outcome.split, outcome.index
             known = outcomes.get(key)
-            if known is None or known.unscored:
+            if known is None or known.unscored or outcome.together > known.together:
                 outcomes[key] = outcome
     return outcomes
 
@@ -169,6 +174,7 @@ def _outcome(record: Mapping[str, Any]) -> ImageOutcome:
         },
         unscored=[Unscored(**fields) for fields in record["unscored"]],
         seconds=record["seconds"],
+        together=record["together"],
     )
 
 

@@ -23,6 +23,7 @@ def run_identity(
     *,
     device: str,
     precision: str,
+    packing: Mapping[str, int] | None = None,
     grids: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Return what a journal must agree with for a run to go on where it ended.
@@ -34,6 +35,7 @@ def run_identity(
         models: What identifies each model.
         device: Kind of device.
         precision: Of the CLIP towers.
+        packing: How images are grouped for full batches.
         grids: Settings of the mask generator, for each split that uses it.
     """
     options = {name: value for name, value in vars(config).items() if name not in _LEFT_OUT}
@@ -51,6 +53,7 @@ def run_identity(
         ),
         "device": device,
         "precision": precision,
+        "packing": plain(packing or {}),
         "files": plain(files_sha256),
         "models": plain(models),
         "sam_grid": plain(grids or {}),

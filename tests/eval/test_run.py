@@ -274,7 +274,7 @@ def test_scores_that_are_not_finite_are_reported(
 ) -> None:
     root.save(root.detections())
     monkeypatch.setattr(
-        pipeline.Scorer, "score", lambda *args: np.full((1, len(args[4]), 3), np.nan, np.float32)
+        pipeline.Scorer, "logits", lambda *args: np.full((1, len(args[2]), 3), np.nan, np.float32)
     )
     code, _, err = run(*TEST_A, "--data-root", root.path)
     assert code == 3
