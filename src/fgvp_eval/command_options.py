@@ -131,6 +131,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="keep SAM's image embeddings in $FGVP_CACHE_DIR, else the user's cache folder; "
         "default: yes, but not those of the demo SAM",
     )
+    add(
+        "--feature-cache",
+        action=argparse.BooleanOptionalAction,
+        help="keep CLIP's features of candidates there too, 4 GiB at most, so that a run with "
+        "other texts, post-processing or further modes encodes nothing twice; default: yes, but "
+        "not those of the demo CLIP",
+    )
     _add_post_processing(parser)
     return parser
 
@@ -209,6 +216,7 @@ def parse_config(argv: Sequence[str]) -> EvalConfig:
         out=options.out,
         clean_masks=options.clean_masks,
         cache=options.cache,
+        feature_cache=options.feature_cache,
         resume=options.resume,
         preset=None if options.preset is None else parse_preset(options.preset),
         post=options.post,

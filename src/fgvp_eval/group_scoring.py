@@ -9,7 +9,7 @@ from fgvp_eval.errors import DataError
 from fgvp_eval.images import decode_image
 from fgvp_eval.journal import ImageOutcome
 from fgvp_eval.mask_sources import MaskSource
-from fgvp_eval.picture_batches import MaskedImage
+from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.records import ImageRecord, Unscored
 from fgvp_eval.sentence_scores import SentenceScorer
 from fgvp_eval.split_plan import SplitPlan

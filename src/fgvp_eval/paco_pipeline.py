@@ -19,6 +19,7 @@ from fgvp_eval.config import EvalConfig, SplitSettings
 from fgvp_eval.count_check import require_counts, warn_of_counts
 from fgvp_eval.devices import choose_device
 from fgvp_eval.errors import DataError, UsageError
+from fgvp_eval.feature_cache import open_feature_cache
 from fgvp_eval.grid_candidates import GridCandidates
 from fgvp_eval.images import decode_image
 from fgvp_eval.paco import read_paco
@@ -169,6 +170,7 @@ def _scorer(
             options=options,
             batch_size=config.batch_size,
             times=times,
+            cache=open_feature_cache(device) if settings.feature_cache else None,
         ),
         settings.modes,
         settings.mode_groups,

@@ -11,15 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, islice
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
 from fgvp_eval.clip_models import ClipModel, PictureSpec
 from fgvp_eval.drawing import DrawStyle
+from fgvp_eval.feature_cache import FeatureCache, Part
+from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.out_of_memory import ShrinkingBatch
-from fgvp_eval.records import Box
 from fgvp_eval.stage_times import StageTimes
 from fgvp_kernels import Mode, RenderOptions, render_batch
 from fgvp_kernels.colors import RANDOM, ColorLike, resolve_color
@@ -28,24 +27,6 @@ from fgvp_kernels.colors import RANDOM, ColorLike, resolve_color
 _MOST_ON_CPU = 32
 # A call that draws several modes resizes and blurs the image once, but holds a batch of each.
 _MODES_AT_ONCE = 6
-
-
-@dataclass(frozen=True, eq=False)
-class MaskedImage:
-    """An image and its N candidates, N >= 1.
-
-    Attributes:
-        pixels: ``[H, W, 3]`` uint8 RGB.
-        masks: ``[N, H, W]`` bool on any device.
-        boxes_xyxy: N boxes in pixels of the image.
-    """
-
-    pixels: NDArray[np.uint8]
-    masks: torch.Tensor
-    boxes_xyxy: Sequence[Box]
-
-    def __len__(self) -> int:
-        return len(self.boxes_xyxy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +57,7 @@ class PictureEncoder:
         device: Where to draw and encode.
         batch_size: Pictures that one call of an image tower takes at most.
         times: Where the seconds of drawing and encoding are added.
+        cache: Where features are looked up and kept; None for nowhere.
     """
 
     def __init__(
@@ -86,12 +68,15 @@ class PictureEncoder:
         device: torch.device,
         batch_size: int,
         times: StageTimes,
+        cache: FeatureCache | None = None,
     ) -> None:
         self._clips = tuple(clips)
         self._styles = dict(styles)
         self._device = device
-        self._batch = ShrinkingBatch(pictures_at_once(batch_size, device), "pictures")
+        self._batch_size = pictures_at_once(batch_size, device)
+        self._batch = ShrinkingBatch(self._batch_size, "pictures")
         self._times = times
+        self._cache = cache
 
     @torch.no_grad()
     def encode(
@@ -107,11 +92,7 @@ class PictureEncoder:
             mode: style if color is None else style.colored(color)
             for mode, style in self._styles.items()
         }
-        found: dict[tuple[int, str], torch.Tensor] = {}
-        for spec in dict.fromkeys(clip.pictures for clip in self._clips):
-            readers = [index for index, clip in enumerate(self._clips) if clip.pictures == spec]
-            for style, modes in _modes_drawn_together(styles):
-                found |= self._encode(images, style, modes, spec, readers)
+        found = self._features(images, styles)
         counts = [len(image) for image in images]
         # Each [N, D], or [1, D], for each image.
         split = {
@@ -129,52 +110,77 @@ class PictureEncoder:
             for number, count in enumerate(counts)
         ]
 
+    def _features(
+        self, images: Sequence[MaskedImage], styles: Mapping[str, DrawStyle]
+    ) -> dict[Part, torch.Tensor]:
+        """Return the features of each model and mode, ``[ΣN, D]``; plain ones are ``[B, D]``."""
+        wanted = [(index, mode) for index in range(len(self._clips)) for mode in styles]
+        if self._cache is None:
+            return self._make(images, styles, wanted)
+        with self._times.measure("cache"):
+            keys = self._cache.keys(images, self._clips, styles, self._batch_size)
+            found = self._cache.load(keys)
+        made = self._make(images, styles, [part for part in wanted if part not in found])
+        with self._times.measure("cache"):
+            self._cache.store(keys, made)
+        return found | made
+
+    def _make(
+        self,
+        images: Sequence[MaskedImage],
+        styles: Mapping[str, DrawStyle],
+        wanted: Sequence[Part],
+    ) -> dict[Part, torch.Tensor]:
+        """Draw and encode; the modes of a style are drawn together, once for each input size."""
+        made: dict[Part, torch.Tensor] = {}
+        for spec in dict.fromkeys(self._clips[index].pictures for index, _ in wanted):
+            of_spec = [part for part in wanted if self._clips[part[0]].pictures == spec]
+            drawn = {mode: styles[mode] for _, mode in of_spec}
+            for style, modes in _modes_drawn_together(drawn):
+                parts = [part for part in of_spec if part[1] in modes]
+                made |= self._encode(images, style, modes, spec, parts)
+        return made
+
     def _encode(
         self,
         images: Sequence[MaskedImage],
         style: DrawStyle,
         modes: Sequence[str],
         spec: PictureSpec,
-        readers: Sequence[int],
-    ) -> dict[tuple[int, str], torch.Tensor]:
-        """Return what the models ``readers``, by number, make of the pictures of each mode.
-
-        Returns:
-            ``[ΣN, D]`` for each model and mode, ``[B, D]`` for the mode that marks nothing.
-        """
+        wanted: Sequence[Part],
+    ) -> dict[Part, torch.Tensor]:
+        """Return what models that share ``spec`` make of the pictures of ``modes``."""
         *starts, total = accumulate((len(image) for image in images), initial=0)
+        dtype = self._clips[wanted[0][0]].dtype
 
-        def encode(part: slice) -> dict[tuple[int, str], torch.Tensor]:
+        def encode(rows: slice) -> dict[Part, torch.Tensor]:
             with self._times.measure("render"):
-                dtype = self._clips[readers[0]].dtype
-                pictures = self._render(images, part, style, modes, spec, dtype)
+                pictures = self._render(images, rows, style, modes, spec, dtype)
             # Unmarked pictures of an image are all the same. One is encoded for all, so that they
             # tie exactly: rounding within a batch must not choose among them.
-            firsts = [start - part.start for start in starts if part.start <= start < part.stop]
+            firsts = [start - rows.start for start in starts if rows.start <= start < rows.stop]
             encoded = {}
             with self._times.measure("clip"):
-                for index in readers:
-                    for drawn, mode in zip(pictures, modes, strict=True):
-                        kept = drawn[firsts] if _is_plain(mode) else drawn
-                        if len(kept):
-                            features = self._clips[index].model.encode_image(kept).float()
-                            encoded[index, mode] = functional.normalize(features, dim=-1)
+                for index, mode in wanted:
+                    kept = pictures[modes.index(mode)]  # [n, 3, h, w]
+                    if _is_plain(mode):
+                        kept = kept[firsts]
+                    if len(kept):
+                        features = self._clips[index].model.encode_image(kept).float()
+                        encoded[index, mode] = functional.normalize(features, dim=-1)
             return encoded
 
         # Drawing may run out of memory as well as encoding: both go on with fewer pictures.
-        parts = self._batch.run(encode, total)
+        batches = self._batch.run(encode, total)
         return {
-            (index, mode): torch.cat(
-                [encoded[index, mode] for encoded in parts if (index, mode) in encoded]
-            )
-            for index in readers
-            for mode in modes
+            part: torch.cat([encoded[part] for encoded in batches if part in encoded])
+            for part in wanted
         }
 
     def _render(
         self,
         images: Sequence[MaskedImage],
-        part: slice,
+        rows: slice,
         style: DrawStyle,
         modes: Sequence[str],
         spec: PictureSpec,
@@ -184,11 +190,11 @@ class PictureEncoder:
         pixels, masks, boxes = [], [], []
         start = 0
         for image in images:
-            rows = slice(max(part.start - start, 0), min(part.stop - start, len(image)))
-            if rows.start < rows.stop:
+            own = slice(max(rows.start - start, 0), min(rows.stop - start, len(image)))
+            if own.start < own.stop:
                 pixels.append(torch.from_numpy(image.pixels).permute(2, 0, 1))  # [3, H, W]
-                masks.append(image.masks[rows].to(self._device))  # [n, H, W]
-                boxes.append(torch.tensor(image.boxes_xyxy[rows], dtype=torch.float32))  # [n, 4]
+                masks.append(image.masks[own].to(self._device))  # [n, H, W]
+                boxes.append(torch.tensor(image.boxes_xyxy[own], dtype=torch.float32))  # [n, 4]
             start += len(image)
         height, width = style.drawn_size(spec.size)
         pictures = render_batch(
@@ -198,7 +204,7 @@ class PictureEncoder:
             boxes=boxes,
             size=height if height == width else (height, width),
             order=style.order,
-            options=_with_own_colors(style.options, [len(image) for image in images], part),
+            options=_with_own_colors(style.options, [len(image) for image in images], rows),
             normalize=(spec.mean, spec.std),
             dtype=dtype,
             device=self._device,
@@ -223,20 +229,20 @@ def _modes_drawn_together(
             yield style, together
 
 
-def _with_own_colors(options: RenderOptions, counts: Sequence[int], part: slice) -> RenderOptions:
+def _with_own_colors(options: RenderOptions, counts: Sequence[int], rows: slice) -> RenderOptions:
     """Return options whose random colours are those of each image drawn alone.
 
     Args:
         options: Of all modes of a call.
         counts: How many candidates each image has.
-        part: The candidates that the call draws.
+        rows: The candidates that the call draws.
     """
 
     def own(name: str, color: ColorLike) -> ColorLike:
         if color != RANDOM:
             return color
         drawn = [resolve_color(name, RANDOM, count, options.seed) for count in counts]
-        return torch.cat(drawn)[part]  # [n, 3]
+        return torch.cat(drawn)[rows]  # [n, 3]
 
     return replace(
         options,

@@ -14,6 +14,7 @@ from fgvp_eval.devices import choose_device, use_one_thread
 from fgvp_eval.drawing import blur_facts
 from fgvp_eval.entity_trees import load_parser, parser_identity
 from fgvp_eval.errors import ProcessError
+from fgvp_eval.feature_cache import open_feature_cache
 from fgvp_eval.group_scoring import GroupScorer
 from fgvp_eval.image_groups import MOST_IMAGES, TYPICAL_GRID_MASKS
 from fgvp_eval.journal import Outcomes
@@ -91,6 +92,8 @@ def evaluate(
         },
     )
     options = RenderOptions(seed=config.seed)
+    keeps_features = any(plan.settings.feature_cache for plan in plans)
+    cache = open_feature_cache(device) if keeps_features else None
     with folder.open_journal(identity, config.resume, processes) as (journal, done):
         failure: Exception | None = None
         try:
@@ -105,6 +108,7 @@ def evaluate(
                     times=times,
                     styles=plan.styles(config.seed),
                     template=plan.settings.template,
+                    cache=cache if plan.settings.feature_cache else None,
                 )
                 sentences = SentenceScorer(scorer, plan.settings, plan.bank(config.seed), times)
                 groups = _groups_left(plan, at_once, done, processes)
@@ -112,6 +116,8 @@ def evaluate(
                     journal.add(outcome)
         except Exception as error:
             failure = error
+        if cache is not None:
+            cache.log()
         processes.check(failure, "scoring")
     if not processes.is_first:
         return None

@@ -10,8 +10,10 @@ from typing import Any
 
 from fgvp_eval.config import EvalConfig, SplitSettings
 
-# Options that do not decide what comes out, or that stand in the identity as resolved.
-_LEFT_OUT = {"splits", "data_root", "device", "precision", "out", "resume", "cache", "strict_data"}
+# Options of caches, which change nothing that comes out.
+_CACHES = {"cache", "feature_cache"}
+# Further options that do not decide what comes out, or that stand in the identity as resolved.
+_LEFT_OUT = {"splits", "data_root", "device", "precision", "out", "resume", "strict_data"}
 _PACKAGES = ("fgvp-kernels", "torch", "open_clip_torch", "segment-anything")
 
 
@@ -38,8 +40,10 @@ def run_identity(
         packing: How images are grouped for full batches.
         grids: Settings of the mask generator, for each split that uses it.
     """
-    options = {name: value for name, value in vars(config).items() if name not in _LEFT_OUT}
-    chosen = {split: _without_cache(asdict(setting)) for split, setting in settings.items()}
+    options = {
+        name: value for name, value in vars(config).items() if name not in _LEFT_OUT | _CACHES
+    }
+    chosen = {split: _without_caches(asdict(setting)) for split, setting in settings.items()}
     return {
         "splits": list(settings),
         "settings": plain(chosen),
@@ -57,7 +61,7 @@ def run_identity(
         "files": plain(files_sha256),
         "models": plain(models),
         "sam_grid": plain(grids or {}),
-        "versions": {package: _version(package) for package in _PACKAGES},
+        "versions": {package: package_version(package) for package in _PACKAGES},
     }
 
 
@@ -84,11 +88,12 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _without_cache(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != "cache"}
+def _without_caches(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in _CACHES}
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
+    """Return the version of an installed package; None if it is not there."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -12,8 +12,10 @@ from torch.nn import functional
 from fgvp_eval.caption_bank import CaptionMean
 from fgvp_eval.clip_models import ClipModel
 from fgvp_eval.drawing import DrawStyle
+from fgvp_eval.feature_cache import FeatureCache
+from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.out_of_memory import ShrinkingBatch
-from fgvp_eval.picture_batches import ImageFeatures, MaskedImage, PictureEncoder
+from fgvp_eval.picture_batches import ImageFeatures, PictureEncoder
 from fgvp_eval.presets import DEFAULT_TEMPLATE
 from fgvp_eval.records import Box
 from fgvp_eval.stage_times import StageTimes
@@ -34,6 +36,7 @@ class Scorer:
         times: Where the seconds of drawing and scoring are added.
         styles: How to draw each mode.
         template: What a text is put into, in the place of ``{}``.
+        cache: Where features of candidates are looked up and kept; None for nowhere.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Scorer:
         times: StageTimes,
         styles: Mapping[str, DrawStyle] | None = None,
         template: str = DEFAULT_TEMPLATE,
+        cache: FeatureCache | None = None,
     ) -> None:
         self._clips = tuple(clips)
         own = DrawStyle(options)
@@ -56,6 +60,7 @@ class Scorer:
             device=device,
             batch_size=batch_size,
             times=times,
+            cache=cache,
         )
         self._device = device
         self._texts_at_once = ShrinkingBatch(batch_size, "texts")

@@ -8,7 +8,8 @@ from test_scorer import CPU, FakeClip, fake
 from fgvp_eval import picture_batches
 from fgvp_eval.clip_models import ClipModel
 from fgvp_eval.drawing import DrawStyle
-from fgvp_eval.picture_batches import ImageFeatures, MaskedImage, PictureEncoder, pictures_at_once
+from fgvp_eval.masked_image import MaskedImage
+from fgvp_eval.picture_batches import ImageFeatures, PictureEncoder, pictures_at_once
 from fgvp_eval.stage_times import StageTimes
 from fgvp_kernels import Mode, RenderOptions, render_batch
 

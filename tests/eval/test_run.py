@@ -105,6 +105,7 @@ def test_results_describe_themselves(run: Any, root: Any, tmp_path: Path) -> Non
         "clip": "demo",
         "clean_masks": 0,
         "cache": False,
+        "feature_cache": False,
     }
     assert {name: settings[name] for name in expected} == expected
     assert results["blur"]["kind"] == "gaussian"

@@ -32,7 +32,7 @@ class FakeClip:
 
     def encode_image(self, image: torch.Tensor) -> torch.Tensor:
         self.image_batches.append(len(image))
-        return image.flatten(1) @ self.image_weight
+        return image.flatten(1).float() @ self.image_weight
 
     def encode_text(self, text: torch.Tensor) -> torch.Tensor:
         return torch.stack([torch.bincount(row, minlength=128).float() for row in text]) @ (
