@@ -111,7 +111,7 @@ class EvalConfig:
         seed: Seed of everything random, >= 0.
         device: ``auto`` or a name that torch knows.
         precision: Of the CLIP towers; ``auto`` is fp16 on a GPU and fp32 on a CPU.
-        batch_size: Pictures encoded at once, >= 1; on a CPU at most 32, since more take longer.
+        batch_size: Pictures encoded at once, >= 1; on a CPU at most 32.
         out: The run folder, or None for ``runs/SPLIT-TIME``.
         clean_masks: Area below which holes and islands of SAM's masks are removed, >= 0.
         cache: Keep SAM's image embeddings on disk.
