@@ -43,7 +43,7 @@ class ImageOutcome:
     rows: dict[str, list[Prediction]]
     unscored: list[Unscored]
     seconds: dict[str, float]
-    together: int
+    together: int = 1
 
 
 Outcomes = dict[tuple[str, int], ImageOutcome]
