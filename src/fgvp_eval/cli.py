@@ -59,20 +59,16 @@ def _run(argv: Sequence[str]) -> int:
     if not processes.is_first:
         _speak_for(processes)
     # Late, so that --help and wrong usage answer without waiting for torch.
-    if any(split.has_parts for split in config.splits):
-        from fgvp_eval.paco_command import run_parts
-
-        return run_parts(config, [*program_words(processes), *argv], processes.world)
-    from fgvp_eval.pipeline import evaluate
-    from fgvp_eval.run_folder import choose_folder, write_run
+    from fgvp_eval.run_folder import choose_folder
     from fgvp_eval.stage_times import split_line
-    from fgvp_eval.tables import result_table
+    from fgvp_eval.tasks import choose_task
 
+    task = choose_task(config)
     processes.connect()
     # The default name holds the time, which processes read at different moments.
-    folder = processes.gather(choose_folder(config))[0]
+    folder = processes.gather(choose_folder(config, task.result_type))[0]
     try:
-        report = evaluate(config, folder, processes)
+        report = task.evaluate(config, folder, processes)
     except KeyboardInterrupt:
         _LOG.error("interrupted; resume it with: %s", resume_command(argv, folder.path, processes))
         return EXIT_INTERRUPTED
@@ -88,8 +84,8 @@ def _run(argv: Sequence[str]) -> int:
     processes.disconnect()
     if report is None:
         return EXIT_DONE
-    write_run(folder.path, report, [*program_words(processes), *argv])
-    print(result_table(report))
+    task.write(folder.path, report, [*program_words(processes), *argv])
+    print(task.table(report))
     _LOG.info("%s", split_line(report.seconds))
     _LOG.info("wrote %s", folder.path)
     return EXIT_DONE if report.complete else EXIT_INCOMPLETE

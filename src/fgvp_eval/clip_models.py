@@ -248,6 +248,15 @@ def _download(model_name: str, tag: str) -> Path:
         ) from None
 
 
+def has_local_weights(name: str) -> bool:
+    """Return whether the weights of ``name``, which exists, can be loaded without a network."""
+    model_name, _, pretrained = name.partition(":")
+    if name == "demo" or Path(pretrained).is_file():
+        return True
+    hf_hub = str(get_pretrained_cfg(model_name, pretrained).get("hf_hub", ""))
+    return bool(hf_hub) and _is_cached(hf_hub)
+
+
 def _is_cached(hf_hub: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 

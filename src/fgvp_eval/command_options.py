@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -15,9 +14,11 @@ from fgvp_eval.config import (
     Aggregate,
     EvalConfig,
     Masks,
+    PartInput,
     Precision,
 )
 from fgvp_eval.option_values import (
+    data_root_given,
     parse_color,
     parse_modes,
     parse_negatives,
@@ -61,14 +62,25 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("--split", required=True, metavar="NAMES", help="splits or collections, comma separated")
-    add("--data-root", type=Path, metavar="DIR", help="default: $FGVP_DATA_ROOT, else ./data")
+    add = parser.add_argument_group("data").add_argument
+    add(
+        "--split",
+        required=True,
+        metavar="NAMES",
+        help="splits or collections, comma separated, as listed below; required",
+    )
+    add(
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="images and annotations; default: $FGVP_DATA_ROOT, else ./data",
+    )
     add(
         "--strict-data",
         action="store_true",
         help="refuse data whose counts are not the published ones; default: a warning",
     )
+    add = parser.add_argument_group("candidates, prompts and models").add_argument
     add(
         "--modes",
         metavar="MODES",
@@ -78,7 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--compare-modes",
         action=argparse.BooleanOptionalAction,
-        help="score each of the modes alone, one row each",
+        help="score each of the modes alone, one row each; default: no; on demo without --modes: "
+        "yes",
     )
     add(
         "--proposals",
@@ -88,11 +101,24 @@ def build_parser() -> argparse.ArgumentParser:
         "default: detections; on demo: gt, since it has no detector; on splits of parts: gt names "
         "annotated parts, sam-grid detects them; default: both",
     )
-    add("--masks", choices=get_args(Masks), default="sam", help="default: sam, by box prompts")
+    add(
+        "--masks",
+        choices=get_args(Masks),
+        default="sam",
+        help="masks of the candidates: SAM's, prompted by their boxes, or the annotated ones; "
+        "default: sam",
+    )
+    add(
+        "--part-input",
+        choices=get_args(PartInput),
+        help="what parts are looked for in: the object cut out, the whole image, or one after the "
+        "other; default: both",
+    )
     add(
         "--sam",
         metavar="SAM",
-        help=f"vit_h|vit_l|vit_b[:CHECKPOINT] or demo; default: {DEFAULT_SAM}; on demo: demo",
+        help="vit_h, vit_l or vit_b, each with :CHECKPOINT or without, or demo; default: "
+        f"{DEFAULT_SAM}; on demo: demo",
     )
     add(
         "--clean-masks",
@@ -107,16 +133,39 @@ def build_parser() -> argparse.ArgumentParser:
         help="MODEL:PRETRAINED of open_clip (PRETRAINED may be a file), several joined by + for "
         f"an ensemble, or demo; default: {DEFAULT_CLIP}; on demo: demo",
     )
-    add("--limit", type=int, metavar="N", help="only the first N sentences of each split")
-    add("--seed", type=int, default=0, help="default: 0")
-    add("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1, ...")
-    add("--precision", choices=get_args(Precision), default="auto", help="of the CLIP towers")
+    _add_post_processing(parser)
+    add = parser.add_argument_group("run").add_argument
+    add(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="only the first N sentences of each split; default: all",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of random colours and of negatives that are drawn; default: 0",
+    )
+    add(
+        "--device",
+        default="auto",
+        help="cpu, cuda, cuda:1, ... or auto, a GPU if there is one; default: auto",
+    )
+    add(
+        "--precision",
+        choices=get_args(Precision),
+        default="auto",
+        help="of the CLIP towers; default: auto, fp16 on a GPU and fp32 on a CPU",
+    )
     add(
         "--batch-size",
         type=int,
         default=256,
         metavar="N",
-        help="pictures encoded at once, on a CPU at most 32; default: 256",
+        help="pictures encoded at once, on a CPU at most 32, halved where memory runs out; "
+        "default: 256",
     )
     add("--out", type=Path, metavar="DIR", help="run folder; default: runs/SPLIT-TIME")
     add(
@@ -138,18 +187,16 @@ def build_parser() -> argparse.ArgumentParser:
         "other texts, post-processing or further modes encodes nothing twice; default: yes, but "
         "not those of the demo CLIP",
     )
-    _add_post_processing(parser)
     return parser
 
 
 def _add_post_processing(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("texts and post-processing")
-    add = group.add_argument
+    add = parser.add_argument_group("texts and post-processing").add_argument
     add(
         "--preset",
         metavar="NAME",
         help="a row of the published table, whose options become the defaults: "
-        f"{', '.join(PRESETS)}",
+        f"{', '.join(PRESETS)}; default: none",
     )
     add(
         "--post",
@@ -197,11 +244,9 @@ def parse_config(argv: Sequence[str]) -> EvalConfig:
         UsageError: An argument is unknown, has a bad value or does not fit another one.
     """
     options = build_parser().parse_args([_dashed(word) for word in argv])
-    from_environment = os.environ.get("FGVP_DATA_ROOT")
-    data_root = options.data_root or (Path(from_environment) if from_environment else None)
     return EvalConfig(
         splits=parse_splits(options.split),
-        data_root=data_root,
+        data_root=data_root_given(options.data_root),
         modes=None if options.modes is None else parse_modes(options.modes),
         compare_modes=options.compare_modes,
         proposals=None if options.proposals is None else parse_proposals(options.proposals),
@@ -226,6 +271,7 @@ def parse_config(argv: Sequence[str]) -> EvalConfig:
         size_prior=options.size_prior,
         color=None if options.color is None else parse_color(options.color),
         strict_data=options.strict_data,
+        part_input=options.part_input,
     )
 
 

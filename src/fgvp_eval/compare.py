@@ -18,6 +18,12 @@ from fgvp_eval.stored_runs import read_run
 from fgvp_eval.tool_command import ToolParser, run_tool
 
 _LOG = logging.getLogger("fgvp_eval")
+_EPILOG = """examples:
+  python -m fgvp_eval.compare runs/crop runs/blur
+  python -m fgvp_eval.compare runs/demo runs/demo --modes-a crop --modes-b blur_reverse_mask
+
+exit codes: 0 compared; 2 wrong usage, runs of different samples, or a broken run
+"""
 _HEADERS = (
     *("split", "A", "B", "n", "A %", "B %", "B - A", "95 % interval"),
     *("only A right", "only B right", "p (McNemar)"),
@@ -31,7 +37,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="Compare two runs of the same sentences: McNemar's exact test, the difference "
         "of accuracy with an interval from a paired bootstrap over images, and the sentences that "
         "flipped.",
-        epilog="exit codes: 0 compared; 2 wrong usage, runs of different samples, or a broken run",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument

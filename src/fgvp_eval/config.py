@@ -13,6 +13,7 @@ from fgvp_eval.splits import Split
 Aggregate = Literal["sum", "max"]
 Masks = Literal["sam", "gt"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
+PartInput = Literal["object", "image", "both"]
 
 DEFAULT_MODES = ("blur_reverse_mask",)
 DEMO_MODES = ("none", "crop", "circle", "contour", "blur_reverse_mask")
@@ -120,6 +121,7 @@ class EvalConfig:
         preset: The row of the published table whose options are the defaults.
         post, aggregate, negatives, template, size_prior, color: As in :class:`SplitSettings`.
         strict_data: Refuse data whose counts are not the published ones.
+        part_input: What parts are looked for in: the object cut out, the whole image, or both.
     """
 
     splits: tuple[Split, ...]
@@ -148,6 +150,7 @@ class EvalConfig:
     size_prior: float | None = None
     color: str | None = None
     strict_data: bool = False
+    part_input: PartInput | None = None
 
     def __post_init__(self) -> None:
         for name, value, low in (
@@ -164,6 +167,8 @@ class EvalConfig:
         for split in self.splits:
             settings = self.settings(split)
             _check_masks(split, settings)
+            if self.part_input is not None and not split.has_parts:
+                raise UsageError(f"--part-input has no meaning for {split.name}: it has no parts")
             if self.negatives is not None and "S" not in settings.post:
                 raise UsageError(f"--negatives needs --post S or RS, got --post {settings.post}")
 

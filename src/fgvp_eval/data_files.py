@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fgvp_eval.errors import DataError
+from fgvp_eval.progress import Progress
 
 
 def read_json(path: Path, source: str) -> Any:
@@ -33,10 +34,17 @@ def read_json(path: Path, source: str) -> Any:
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
+    return file_digest(path, "sha256")
+
+
+def file_digest(path: Path, algorithm: str) -> str:
+    """Return a digest of a file in hexadecimal; ``algorithm`` is a name that hashlib knows."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    size = path.stat().st_size
+    with path.open("rb") as file, Progress(f"checking {path.name}", size, "byte") as progress:
         while block := file.read(1 << 20):
             digest.update(block)
+            progress.add(len(block))
     return digest.hexdigest()
 
 

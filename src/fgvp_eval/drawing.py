@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fgvp_eval.presets import Drawing
 from fgvp_kernels import Mode, RenderOptions
@@ -43,6 +47,21 @@ class DrawStyle:
         """Return the style with another colour of tints, fills and outlines."""
         options = replace(self.options, tint_color=color, line_color=color)
         return replace(self, options=options)
+
+
+def image_seed(seed: int, pixels: NDArray[np.uint8]) -> int:
+    """Return the seed of an image's random colours.
+
+    Images get colours of their own, which do not depend on the order or the process in which they
+    are drawn.
+
+    Args:
+        seed: Of the run.
+        pixels: ``[H, W, 3]``, the image.
+    """
+    digest = hashlib.sha256(f"{seed} {pixels.shape}".encode())
+    digest.update(pixels.tobytes())
+    return int.from_bytes(digest.digest()[:7], "big")
 
 
 def _frame_text(style: DrawStyle) -> str:

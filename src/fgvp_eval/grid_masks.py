@@ -19,6 +19,7 @@ from torchvision.ops import batched_nms
 from fgvp_eval.mask_cleanup import clean_masks
 from fgvp_eval.mask_runs import MaskRuns
 from fgvp_eval.out_of_memory import ShrinkingBatch
+from fgvp_eval.progress import Progress
 
 # Float pixels of masks at the image's size that may lie in memory at once: 512 MiB.
 _MOST_PIXELS = 1 << 27
@@ -112,9 +113,11 @@ def grid_masks(predictor: SamPredictor, settings: GridSettings = OFFICIAL_GRID) 
 
     def decode(points: slice) -> torch.Tensor:
         parts.append(_masks_of_points(predictor, grid[points], settings))
+        progress.add(len(grid[points]))
         return parts[-1].points
 
-    batch.run(decode, len(grid))
+    with Progress("grid of SAM", len(grid), "point") as progress:
+        batch.run(decode, len(grid))
     found = GridMasks(
         MaskRuns.join([part.runs for part in parts]),
         torch.cat([part.boxes_xyxy for part in parts]),

@@ -10,10 +10,11 @@ from fgvp_eval.images import decode_image
 from fgvp_eval.journal import ImageOutcome
 from fgvp_eval.mask_sources import MaskSource
 from fgvp_eval.masked_image import MaskedImage
+from fgvp_eval.progress import Progress
 from fgvp_eval.records import ImageRecord, Unscored
 from fgvp_eval.sentence_scores import SentenceScorer
 from fgvp_eval.split_plan import SplitPlan
-from fgvp_eval.stage_times import Progress, StageTimes
+from fgvp_eval.stage_times import StageTimes
 
 _LOG = logging.getLogger(__name__)
 

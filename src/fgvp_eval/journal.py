@@ -14,7 +14,9 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Generic, Protocol
+
+from typing_extensions import TypeVar
 
 from fgvp_eval.errors import DataError, UsageError
 from fgvp_eval.records import Prediction, Unscored
@@ -23,16 +25,31 @@ from fgvp_eval.run_identity import differences
 _FORMAT = 1
 
 
+class Record(Protocol):
+    """One result among those of an image."""
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it, as JSON can hold it."""
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Any:
+        """Return the result that :meth:`record` was called on."""
+
+
+# The plain name ``ImageOutcome`` means ``ImageOutcome[Prediction]``, and so with the others.
+Result = TypeVar("Result", bound=Record, default=Prediction)
+
+
 @dataclass(frozen=True)
-class ImageOutcome:
+class ImageOutcome(Generic[Result]):
     """What came out of one image.
 
     Attributes:
         split: Name of the split.
         index: Number of the image in the split.
-        rows: Predictions of the image's sentences for each row of the result table, by label;
-            empty if the image could not be scored.
-        unscored: Its sentences, if they could not be scored.
+        rows: Results by label: of sentences, the predictions for each row of the result table; of
+            parts, the scored objects under each condition. What could not be scored is not in it.
+        unscored: The sentences or parts that could not be scored.
         seconds: Seconds spent on it by stage.
         together: How many images were encoded together, this one among them; 0 if it could not be
             scored.
@@ -40,13 +57,13 @@ class ImageOutcome:
 
     split: str
     index: int
-    rows: dict[str, list[Prediction]]
+    rows: dict[str, list[Result]]
     unscored: list[Unscored]
     seconds: dict[str, float]
     together: int = 1
 
 
-Outcomes = dict[tuple[str, int], ImageOutcome]
+Outcomes = dict[tuple[str, int], ImageOutcome[Result]]
 
 
 class Journal:
@@ -78,14 +95,14 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, outcome: ImageOutcome) -> None:
+    def add(self, outcome: ImageOutcome[Any]) -> None:
         """Append an image; it is on the disk when this returns."""
         record = {
             "split": outcome.split,
             "index": outcome.index,
             "rows": {
-                label: [prediction.record() for prediction in predictions]
-                for label, predictions in outcome.rows.items()
+                label: [result.record() for result in results]
+                for label, results in outcome.rows.items()
             },
             "unscored": [vars(unscored) for unscored in outcome.unscored],
             "seconds": outcome.seconds,
@@ -114,19 +131,26 @@ def journal_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("journal*.jsonl") if path.is_file())
 
 
-def read_journals(folder: Path, identity: Mapping[str, Any]) -> Outcomes:
+def read_journals(
+    folder: Path, identity: Mapping[str, Any], result_type: type[Result]
+) -> Outcomes[Result]:
     """Read all images that the journals in a run folder hold.
 
     An image that was scored by one start and not by another is scored. Of several scores those
     of the fullest group count: in the others an image was broken.
 
+    Args:
+        folder: The run folder.
+        identity: Tells this run from others.
+        result_type: What the journals hold.
+
     Raises:
         UsageError: A journal belongs to another run; the message names what differs.
         DataError: A line other than the last is broken.
     """
-    outcomes: Outcomes = {}
+    outcomes: Outcomes[Result] = {}
     for path in journal_files(folder):
-        for outcome in _read(path, identity):
+        for outcome in _read(path, identity, result_type):
             key = outcome.split, outcome.index
             known = outcomes.get(key)
             if known is None or known.unscored or outcome.together > known.together:
@@ -134,7 +158,9 @@ def read_journals(folder: Path, identity: Mapping[str, Any]) -> Outcomes:
     return outcomes
 
 
-def _read(path: Path, identity: Mapping[str, Any]) -> Iterator[ImageOutcome]:
+def _read(
+    path: Path, identity: Mapping[str, Any], result_type: type[Result]
+) -> Iterator[ImageOutcome[Result]]:
     *lines, _torn = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
@@ -142,7 +168,7 @@ def _read(path: Path, identity: Mapping[str, Any]) -> Iterator[ImageOutcome]:
             if number == 1:
                 _check_header(record, identity, path)
             else:
-                yield _outcome(record)
+                yield _outcome(record, result_type)
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(
                 f"{path}: line {number} is broken ({type(error).__name__}: {error}); "
@@ -164,25 +190,18 @@ def _check_header(header: Mapping[str, Any], identity: Mapping[str, Any], path: 
         )
 
 
-def _outcome(record: Mapping[str, Any]) -> ImageOutcome:
+def _outcome(record: Mapping[str, Any], result_type: type[Result]) -> ImageOutcome[Result]:
     return ImageOutcome(
         split=record["split"],
         index=record["index"],
         rows={
-            label: [Prediction(**_with_tuples(fields)) for fields in predictions]
-            for label, predictions in record["rows"].items()
+            label: [result_type.from_record(fields) for fields in results]
+            for label, results in record["rows"].items()
         },
         unscored=[Unscored(**fields) for fields in record["unscored"]],
         seconds=record["seconds"],
         together=record["together"],
     )
-
-
-def _with_tuples(value: Any) -> Any:
-    """Return a value of a JSON file with tuples for lists, as records have them."""
-    if isinstance(value, Mapping):
-        return {name: _with_tuples(item) for name, item in value.items()}
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def _lock(file: IO[bytes], path: Path) -> None:

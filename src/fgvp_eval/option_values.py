@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 from fgvp_eval.config import SAM_KINDS, TEXT_COLOR, Proposals
 from fgvp_eval.errors import UsageError
 
+_DEMO_PICTURE = re.compile(r"demo(:\d+)?")
 _PROPOSALS = "gt, detections, detections:FILE, sam-grid"
 
 
@@ -98,3 +101,14 @@ def parse_color(text: str) -> str:
         choices = ", ".join((*PALETTE, RANDOM, TEXT_COLOR))
         raise UsageError(f"--color must be one of {choices}; got {text!r}")
     return text
+
+
+def is_demo_picture(text: str) -> bool:
+    """Tell whether ``text`` means a picture of the demo split: ``demo`` or ``demo:K``."""
+    return _DEMO_PICTURE.fullmatch(text) is not None
+
+
+def data_root_given(option: Path | None) -> Path | None:
+    """Return the data root that the option or else ``$FGVP_DATA_ROOT`` gives; None without."""
+    from_environment = os.environ.get("FGVP_DATA_ROOT")
+    return option or (Path(from_environment) if from_environment else None)

@@ -113,8 +113,9 @@ def _images(records: list[Any], path: Path) -> dict[int, dict[str, Any]]:
 def read_paco(root: Path, split: Split, limit: int | None = None) -> PartsDataset:
     """Read the objects of a split that part detection is evaluated on.
 
-    Those are the objects of at least ``LEAST_AREA`` pixels with an image on disk and at least one
-    part that has a mask. What is left out is counted by reason.
+    Those are the objects of at least ``LEAST_AREA`` pixels with at least one part that has a mask.
+    What is left out is counted by reason. An image that is not on disk is no reason: which images
+    are there must not decide what the others are called.
 
     Args:
         root: The data root, holding ``DATASET/paco_lvis_v1_SUBSET.json`` and ``images``.
@@ -129,8 +130,7 @@ def read_paco(root: Path, split: Split, limit: int | None = None) -> PartsDatase
     left_out["parts without an object"] = sum(
         len(parts) for object_id, parts in file.parts_of.items() if object_id not in file.objects
     )
-    present = {image_id for image_id, name in _names(file) if (root / name).is_file()}
-    if file.images and not present:
+    if file.images and not any((root / name).is_file() for name in file.image_names):
         first = root / file.image_names[0]
         raise DataError(
             f"split {split.name}: none of {len(file.images)} images is there, the first expected "
@@ -141,7 +141,7 @@ def read_paco(root: Path, split: Split, limit: int | None = None) -> PartsDatase
     for object_id, record in file.objects.items():
         if wanted is not None and wanted <= 0:
             break
-        read = _read_object(object_id, record, file, present, left_out)
+        read = _read_object(object_id, record, file, left_out)
         if read is not None:
             objects_of[record["image_id"]].append(read)
             wanted = None if wanted is None else wanted - len(read.parts)
@@ -153,7 +153,7 @@ def read_paco(root: Path, split: Split, limit: int | None = None) -> PartsDatase
             size=(int(file.images[image_id]["height"]), int(file.images[image_id]["width"])),
             objects=tuple(objects_of[image_id]),
         )
-        for image_id, name in _names(file)
+        for image_id, name in zip(file.images, file.image_names, strict=True)
         if image_id in objects_of
     )
     return PartsDataset(
@@ -168,15 +168,10 @@ def read_paco(root: Path, split: Split, limit: int | None = None) -> PartsDatase
     )
 
 
-def _names(file: PacoFile) -> zip[tuple[int, str]]:
-    return zip(file.images, file.image_names, strict=True)
-
-
 def _read_object(
     object_id: int,
     record: dict[str, Any],
     file: PacoFile,
-    present: set[int],
     left_out: Counter[str],
 ) -> PartedObject | None:
     """Return an object, or None if it is left out; counts what is left out."""
@@ -188,15 +183,16 @@ def _read_object(
     image = file.images.get(record["image_id"])
     if image is None:
         raise DataError(f"{path} has no image {record['image_id']}, which {what} is on")
-    if record["image_id"] not in present:
-        left_out["objects whose image is missing"] += 1
-        return None
     box_xywh = read_box(record["bbox"], f"bbox of {what}", path)
-    area = float(record.get("area") or box_xywh[2] * box_xywh[3])
-    if area < LEAST_AREA or box_xywh[2] <= 0 or box_xywh[3] <= 0:
+    area = record.get("area")
+    pixels = box_xywh[2] * box_xywh[3] if area is None else float(area)
+    if pixels < LEAST_AREA or box_xywh[2] <= 0 or box_xywh[3] <= 0:
         left_out[f"objects below {LEAST_AREA} pixels"] += 1
         return None
     size = (int(image["height"]), int(image["width"]))
+    if not has_area(Annotation(object_id, box_xywh, record.get("segmentation")), size):
+        left_out["objects without a mask"] += 1
+        return None
     by_name: dict[str, list[Annotation]] = defaultdict(list)
     for part in parts:
         part_id = read_integer(part["id"], f"id of a part of {what}", path)

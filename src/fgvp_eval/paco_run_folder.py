@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
+import platform
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from fgvp_eval.paco_tables import parts_summary
-from fgvp_eval.part_metrics import measure_parts
-from fgvp_eval.parts_report import PartsReport, PartsSplitResult
-from fgvp_eval.run_identity import run_identity
+from fgvp_eval.parts_report import PartsReport, PartsRow, PartsSplitResult
+from fgvp_eval.run_folder import package_versions, write_files
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no inputs
 
 
 def write_parts_run(folder: Path, report: PartsReport, command: Sequence[str]) -> None:
@@ -26,64 +24,47 @@ def write_parts_run(folder: Path, report: PartsReport, command: Sequence[str]) -
         report: The results.
         command: The words that started the run.
     """
-    lines = "".join(
-        json.dumps(vars(part), ensure_ascii=False) + "\n"
-        for result in report.splits
-        for part in result.results
-    )
-    _write(folder / "samples.jsonl", lines)
-    _write(folder / "summary.md", parts_summary(report, shlex.join(command)))
-    results = json.dumps(_results(report, command), indent=2, ensure_ascii=False)
-    _write(folder / "results.json", results + "\n")
+    samples = (part.record() for result in report.splits for part in result.results)
+    summary = parts_summary(report, shlex.join(command))
+    write_files(folder, samples, summary, _results(report, command))
 
 
 def _results(report: PartsReport, command: Sequence[str]) -> dict[str, Any]:
-    settings = {result.dataset.split.name: result.settings for result in report.splits}
-    files = {result.dataset.split.name: result.dataset.files_sha256 for result in report.splits}
-    config = run_identity(
-        report.config,
-        settings,
-        files,
-        report.models,
-        device=report.device,
-        precision=report.precision,
-    )
     return {
         "schema_version": SCHEMA_VERSION,
         "task": "parts",
         "protocol": "own: naming of annotated parts, and detection among SAM-grid masks",
         "complete": report.complete,
-        "metrics": {
-            result.dataset.split.name: _metrics(result, report.config.seed)
-            for result in report.splits
-        },
-        "splits": {result.dataset.split.name: _split_facts(result) for result in report.splits},
+        "metrics": _metrics(report.rows),
+        "splits": {result.plan.name: _split_facts(result) for result in report.splits},
+        "blur": report.blur,
         "models": report.models,
-        "config": config,
+        "config": _config_facts(report),
         "command": shlex.join(command),
-        "versions": config["versions"],
+        "versions": {"python": platform.python_version(), **package_versions()},
         "device": report.device,
         "seconds": {stage: round(spent, 3) for stage, spent in report.seconds.items()},
     }
 
 
-def _metrics(result: PartsSplitResult, seed: int) -> dict[str, Any]:
-    """Return metrics by protocol, ensemble of modes, and way of assignment."""
+def _metrics(rows: Sequence[PartsRow]) -> dict[str, Any]:
+    """Return metrics by split, protocol, input, ensemble of modes, and way of assignment."""
     found: dict[str, Any] = {}
-    for (protocol, modes, assignment), parts in result.rows().items():
-        of_modes = found.setdefault(protocol, {}).setdefault(modes, {})
-        of_modes[assignment] = {
-            "all": asdict(measure_parts(parts, seed=seed)),
-            "two_or_more_parts": asdict(measure_parts(parts, seed=seed, least_parts=2)),
+    for row in rows:
+        place = found
+        for key in (row.split, row.protocol, row.input, row.modes):
+            place = place.setdefault(key, {})
+        place[row.assignment] = {
+            "all": asdict(row.all),
+            "two_or_more_parts": asdict(row.two_or_more),
         }
     return found
 
 
 def _split_facts(result: PartsSplitResult) -> dict[str, Any]:
-    dataset = result.dataset
+    dataset = result.plan.dataset
     published = dataset.published
     return {
-        "data_root": str(dataset.root),
         "count_check": {
             "ok": None if published is None else dataset.counts == published,
             "found": asdict(dataset.counts),
@@ -96,7 +77,23 @@ def _split_facts(result: PartsSplitResult) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def _config_facts(report: PartsReport) -> dict[str, Any]:
+    """Return every option as it was resolved; ``settings`` has those with defaults per split."""
+    config, plans = report.config, [result.plan for result in report.splits]
+    return {
+        "splits": [plan.name for plan in plans],
+        "settings": {
+            plan.name: {
+                "data_root": str(plan.dataset.root),
+                **plan.facts(),
+                "cache": plan.settings.cache,
+            }
+            for plan in plans
+        },
+        "limit": config.limit,
+        "seed": config.seed,
+        "device": config.device,
+        "precision": report.precision,
+        "batch_size": config.batch_size,
+        "out": None if config.out is None else str(config.out),
+    }

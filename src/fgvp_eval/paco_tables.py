@@ -6,44 +6,47 @@ from tabulate import tabulate
 
 from fgvp_eval.metrics import IOU_THRESHOLD
 from fgvp_eval.part_candidates import LEAST_SHARE_INSIDE
-from fgvp_eval.part_crops import ENLARGED
-from fgvp_eval.part_metrics import PartMetrics, measure_parts
+from fgvp_eval.part_crops import MARGIN
+from fgvp_eval.part_metrics import PartMetrics
 from fgvp_eval.parts_report import PartsReport, PartsSplitResult
 
-_ROW = ("split", "modes", "assignment")
+_ROW = ("split", "input", "modes", "assignment")
 _NAMING = ("named %", "95 % interval", "per object %", "chance %", "chance per object %", "parts")
 _DETECTION = (
     *("box IoU > 0.5 %", "95 % interval", "mask IoU > 0.5 %", "mean box IoU", "mean mask IoU"),
     *("chance %", "oracle box %", "oracle mask %", "parts"),
 )
-_PROTOCOL = (
-    "The protocol is this project's own; no numbers were published for it. An object is cut out "
-    f"with its box {ENLARGED:g} times as wide and high, and each of its annotated parts is asked "
-    'for as "a photo of a PART of an OBJECT". **Naming**: the candidates are the masks of the '
-    "object's own annotated parts, and a part is right if it is given its own. **Detection**: the "
+PROTOCOL_TEXT = (
+    "The protocol is this project's own; no numbers were published for it. Input **object**: the "
+    f"object is cut out with its box {1 + 2 * MARGIN:g} times as wide and high; input **image**: "
+    "the whole image is looked at. Each of the object's annotated parts is asked for as "
+    '"a photo of a PART of an OBJECT". **Naming**: the candidates are the masks of the object\'s '
+    "own annotated parts, and a part is right if it is given its own. **Detection**: the "
     f"candidates are SAM-grid masks with at least {100 * LEAST_SHARE_INSIDE:.0f} % of their area "
     f"in the object's box, and a part is right if the box it is given has IoU > {IOU_THRESHOLD:g}; "
     "the oracle is the share of parts for which there is such a candidate at all. The two do not "
-    "compare with each other. Intervals are bootstraps over images."
+    "compare with each other. **argmax** gives each part its best candidate, **hungarian** all "
+    "parts of an object at once and no candidate twice. Chance is a candidate drawn at random. "
+    "Intervals are bootstraps over images."
 )
 
 
-def parts_tables(report: PartsReport, *, least_parts: int = 1) -> str:
+def parts_tables(report: PartsReport, *, two_or_more: bool = False) -> str:
     """Return one table for each protocol that was run.
 
     Args:
         report: The results.
-        least_parts: Count only objects with at least so many parts.
+        two_or_more: Count only objects with two or more parts.
     """
     tables = []
     for protocol, headers in (("naming", _NAMING), ("detection", _DETECTION)):
-        rows = []
-        for result in report.splits:
-            for (of_row, modes, assignment), parts in result.rows().items():
-                if of_row == protocol:
-                    metrics = measure_parts(parts, seed=report.config.seed, least_parts=least_parts)
-                    cells = _naming(metrics) if protocol == "naming" else _detection(metrics)
-                    rows.append((result.dataset.split.name, modes, assignment, *cells))
+        cells_of = _naming if protocol == "naming" else _detection
+        rows = [
+            (row.split, row.input, row.modes, row.assignment, *cells_of(metrics))
+            for row in report.rows
+            for metrics in (row.two_or_more if two_or_more else row.all,)
+            if row.protocol == protocol
+        ]
         if rows:
             alignment = ["left"] * len(_ROW) + ["right"] * len(headers)
             tables.append(
@@ -55,7 +58,7 @@ def parts_tables(report: PartsReport, *, least_parts: int = 1) -> str:
                     colalign=alignment,
                 )
             )
-    return "\n\n".join(tables)
+    return "\n\n".join(tables) or "No part could be scored."
 
 
 def parts_summary(report: PartsReport, command: str) -> str:
@@ -67,10 +70,13 @@ def parts_summary(report: PartsReport, command: str) -> str:
     """
     paragraphs = ["# Evaluation of visual prompts on parts", f"`{command}`", parts_tables(report)]
     if not report.complete:
-        paragraphs.append("**Incomplete:** some parts could not be scored (see below).")
-    paragraphs += [_PROTOCOL, "## Objects with two or more parts"]
-    paragraphs.append(parts_tables(report, least_parts=2) or "none")
+        count = sum(len(result.unscored) for result in report.splits)
+        paragraphs.append(f"**Incomplete:** {count} parts could not be scored (see below).")
+    paragraphs += [PROTOCOL_TEXT, "## Objects with two or more parts"]
+    paragraphs += ["With a single part there is nothing to tell apart, so here they are left out."]
+    paragraphs.append(parts_tables(report, two_or_more=True))
     paragraphs += [_split_paragraph(result) for result in report.splits]
+    blur = report.blur
     models = "\n".join(
         f"- {model['kind']} `{model['name']}`, sha256 `{model['sha256']}`"
         for model in report.models
@@ -81,6 +87,7 @@ def parts_summary(report: PartsReport, command: str) -> str:
         tablefmt="github",
     )
     paragraphs += [
+        f"Blur: {blur['kind']}, sigma {blur['sigma']:g} pixels ({blur['frame']}). "
         f"Device: {report.device}, CLIP in {report.precision}.",
         "## Models",
         models,
@@ -116,24 +123,25 @@ def _detection(metrics: PartMetrics) -> tuple[str, ...]:
 
 
 def _split_paragraph(result: PartsSplitResult) -> str:
-    dataset = result.dataset
+    plan, dataset = result.plan, result.plan.dataset
     counts, published = dataset.counts, dataset.published
     objects = sum(len(image.objects) for image in dataset.images)
     lines = [
-        f"## {dataset.split.name}",
+        f"## {plan.name}",
         "",
         f"- on disk: {counts.images} images, {counts.objects} objects, {counts.parts} parts; "
         f"evaluated: {objects} objects on {len(dataset.images)} images",
     ]
     lines += [f"- left out: {count} {reason}" for reason, count in dataset.left_out.items()]
-    if result.settings.post == "S":
+    if plan.bank is not None:
         lines.append(
-            f"- each score is less the mean score of the other {len(dataset.phrases) - 1} phrases"
+            f"- each score is less the mean score of the other {len(plan.bank) - 1} phrases"
         )
     if dataset.split.is_demo:
         lines.append(
             "- this is the **demo**: generated scenes and small models that were trained on other "
-            "scenes, not a benchmark; it shows that the protocol runs"
+            "scenes, not a benchmark; it shows that the protocol runs. Its CLIP was trained on "
+            "cut-outs and on blurred or grey surroundings, not on outlines, which mislead it"
         )
     if published is not None and published != counts:
         lines.append(

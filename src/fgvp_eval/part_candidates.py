@@ -1,10 +1,9 @@
-"""Candidate masks of an object's parts: its annotated parts, or whatever SAM finds in its crop."""
+"""Candidate masks of an object's parts: its annotated parts, or what SAM finds in its box."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +17,7 @@ from fgvp_eval.records import Box
 LEAST_SHARE_INSIDE = 0.7  # of a candidate's pixels, in the object's box
 
 
-class CandidateMasks(Protocol):
-    """Something that proposes masks on a picture without being told what to look for."""
-
-    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Return masks ``[M, h, w]`` bool on a picture ``[h, w, 3]`` uint8 RGB."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GoldParts:
     """The annotated parts of an object, on its crop.
 
@@ -40,19 +32,20 @@ class GoldParts:
     boxes_xyxy: tuple[Box, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PartCandidates:
     """Candidates on a crop.
 
     Attributes:
         masks: ``[N, h, w]`` bool.
         boxes_xyxy: N boxes in pixels of the crop.
-        part_of: ``[N]`` index of the part that a candidate is the annotation of; -1 if of none.
+        part_of: ``[N]`` index of the part that a candidate is the annotation of; None if they are
+            not annotated.
     """
 
     masks: NDArray[np.bool_]
     boxes_xyxy: tuple[Box, ...]
-    part_of: NDArray[np.intp]
+    part_of: NDArray[np.intp] | None
 
 
 def gold_parts(thing: PartedObject, crop: Crop, size: tuple[int, int]) -> GoldParts:
@@ -87,22 +80,20 @@ def annotated_candidates(gold: GoldParts, seed: Sequence[int]) -> PartCandidates
 
 
 def found_candidates(
-    picture: NDArray[np.uint8], object_xyxy: Box, propose: CandidateMasks, seed: Sequence[int]
+    masks: NDArray[np.bool_], object_xyxy: Box, seed: Sequence[int]
 ) -> PartCandidates:
     """Return the masks found on a crop that lie mostly in the object's box, in a random order.
 
     SAM gives its best masks first, so that in its own order ties would be broken by its judgement.
 
     Args:
-        picture: ``[h, w, 3]`` uint8 RGB.
+        masks: ``[M, h, w]`` bool.
         object_xyxy: The object's box in pixels of the crop.
-        propose: Finds masks.
         seed: Seed of the order.
     """
-    masks = propose(picture)  # [M, h, w]
     kept = masks[share_inside(masks, object_xyxy) >= LEAST_SHARE_INSIDE]  # [N, h, w]
     kept = kept[np.random.default_rng(seed).permutation(len(kept))]
-    return PartCandidates(kept, tight_boxes_xyxy(kept), np.full(len(kept), -1, dtype=np.intp))
+    return PartCandidates(kept, tight_boxes_xyxy(kept), None)
 
 
 def _clipped(box_xyxy: Box, height: int, width: int) -> Box:

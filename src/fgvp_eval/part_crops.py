@@ -1,4 +1,4 @@
-"""The picture that the parts of an object are looked for in: its box, a little enlarged."""
+"""The picture that the parts of an object are looked for in: its box, a little enlarged, or all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fgvp_eval.records import Box
 
-ENLARGED = 1.1  # width and height of the crop, relative to the object's box
+MARGIN = 0.05  # of the crop about the object's box on each side, in widths and heights of it
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,13 @@ class Crop:
         return x0 + self.left, y0 + self.top, x1 + self.left, y1 + self.top
 
 
+def whole_image(size: tuple[int, int]) -> Crop:
+    """Return the window that is all of an image of this height and width."""
+    return Crop(0, 0, size[1], size[0])
+
+
 def crop_around(box_xywh: Box, size: tuple[int, int]) -> Crop:
-    """Return the window ``ENLARGED`` times as wide and high as a box, about its centre.
+    """Return the window that exceeds a box by ``MARGIN`` on each side.
 
     Args:
         box_xywh: A box of positive width and height.
@@ -57,7 +62,7 @@ def crop_around(box_xywh: Box, size: tuple[int, int]) -> Crop:
         At least one pixel, also for a box outside the image.
     """
     left, top, width, height = box_xywh
-    dx, dy = width * (ENLARGED - 1) / 2, height * (ENLARGED - 1) / 2
+    dx, dy = width * MARGIN, height * MARGIN
     x0 = min(max(math.floor(left - dx), 0), size[1] - 1)
     y0 = min(max(math.floor(top - dy), 0), size[0] - 1)
     x1 = max(min(math.ceil(left + width + dx), size[1]), x0 + 1)
@@ -109,7 +114,7 @@ def mask_iou(
         ``[N, M]`` in 0 to 1; 0 where both masks are empty.
     """
     pixels = a.shape[1] * a.shape[2]
-    # Sums are exact in float32, which counts to 2²⁴; a crop has fewer pixels.
+    # Sums are exact in float32, which counts to 2²⁴; images of COCO have fewer pixels.
     flat_a = a.reshape(len(a), pixels).astype(np.float32)
     flat_b = b.reshape(len(b), pixels).astype(np.float32)
     common = (flat_a @ flat_b.T).astype(np.float64)  # [N, M]

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fgvp_eval.boxes import iou_matrix, xyxy_from_xywh
+from fgvp_eval.boxes import xyxy_from_xywh
 from fgvp_eval.errors import DataError
-from fgvp_eval.metrics import IOU_THRESHOLD
 from fgvp_eval.part_assignment import ASSIGNMENTS, assign, subtract_negatives
-from fgvp_eval.part_candidates import GoldParts, PartCandidates
-from fgvp_eval.part_crops import Crop, mask_iou
+from fgvp_eval.part_candidates import PartCandidates
 from fgvp_eval.parts_records import PartedObject, PartResult, PartsImage
+from fgvp_eval.scored_objects import Condition, ScoredObject
 from fgvp_eval.scorer import Scorer
 
 
@@ -77,55 +76,42 @@ class PartScorer:
 
 
 def choose_parts(
-    similar: dict[str, NDArray[np.float64]],
-    image: PartsImage,
-    thing: PartedObject,
-    crop: Crop,
-    gold: GoldParts,
-    candidates: PartCandidates,
-    *,
-    protocol: str,
-    split: str,
+    scored: ScoredObject, thing: PartedObject, image: PartsImage, condition: Condition, split: str
 ) -> Iterator[PartResult]:
-    """Assign candidates to parts in every way, and hold them against the annotation.
+    """Assign the candidates of an object to its parts in every way.
 
     Args:
-        similar: Similarities ``[T, N]`` by the label of their ensemble.
-        image: The image.
+        scored: The N candidates and their scores.
         thing: The object, of T parts.
-        crop: The window that masks and candidates are on.
-        gold: The annotated parts.
-        candidates: The N candidates.
-        protocol: ``naming`` if the candidates are the annotated parts, else ``detection``.
+        image: The image that it is on.
+        condition: How its parts were asked for.
         split: Name of the split.
     """
-    box_iou = iou_matrix(candidates.boxes_xyxy, gold.boxes_xyxy)  # [N, T]
-    overlap = mask_iou(candidates.masks, gold.masks, gold.areas)  # [N, T]
-    texts = np.arange(len(thing.parts))
-    naming = protocol == "naming"
-    right = candidates.part_of[:, None] == texts if naming else box_iou > IOU_THRESHOLD  # [N, T]
-    boxes_xyxy = tuple(crop.to_image(box_xyxy) for box_xyxy in candidates.boxes_xyxy)
-    for label, cosines in similar.items():
+    right = scored.right  # [N, T]
+    sample_ids = thing.sample_ids(split)
+    for modes, scores in scored.scores.items():
         for how in ASSIGNMENTS:
-            chosen = assign(cosines, how)
+            chosen = assign(scores, how)
             for index, (part, pred) in enumerate(zip(thing.parts, chosen, strict=True)):
+                box_iou, overlap = scored.box_iou[:, index], scored.mask_iou[:, index]  # [N]
                 yield PartResult(
-                    sample_id=f"{split}:{thing.object_id}:{part.annotation.ann_id}",
+                    sample_id=sample_ids[index],
                     image=image.name,
                     object_id=thing.object_id,
                     text=part.text,
-                    protocol=protocol,
-                    mode=label,
+                    protocol=condition.protocol,
+                    input=condition.input,
+                    mode=modes,
                     assignment=how,
                     parts=len(thing.parts),
-                    candidates_xyxy=boxes_xyxy,
-                    scores=tuple(float(cosine) for cosine in cosines[index]),
+                    candidates_xyxy=scored.candidates_xyxy,
+                    scores=scores[index],
                     pred=pred,
                     gold_xyxy=xyxy_from_xywh(part.annotation.box_xywh),
-                    box_iou=0.0 if pred is None else float(box_iou[pred, index]),
-                    mask_iou=0.0 if pred is None else float(overlap[pred, index]),
+                    box_iou=0.0 if pred is None else float(box_iou[pred]),
+                    mask_iou=0.0 if pred is None else float(overlap[pred]),
                     correct=pred is not None and bool(right[pred, index]),
                     share_correct=float(right[:, index].mean()) if len(right) else 0.0,
-                    best_box_iou=float(box_iou[:, index].max(initial=0.0)),
-                    best_mask_iou=float(overlap[:, index].max(initial=0.0)),
+                    best_box_iou=float(box_iou.max(initial=0.0)),
+                    best_mask_iou=float(overlap.max(initial=0.0)),
                 )

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fgvp_eval.records import Annotation, Box
 from fgvp_eval.splits import Split
@@ -39,6 +43,10 @@ class PartedObject:
     box_xywh: Box
     parts: tuple[Part, ...]
 
+    def sample_ids(self, split: str) -> list[str]:
+        """Return the stable name of each part, ``SPLIT:OBJECT_ID:PART_ID``."""
+        return [f"{split}:{self.object_id}:{part.annotation.ann_id}" for part in self.parts]
+
 
 @dataclass(frozen=True)
 class PartsImage:
@@ -57,6 +65,11 @@ class PartsImage:
     name: str
     size: tuple[int, int]
     objects: tuple[PartedObject, ...]
+
+    @property
+    def parts(self) -> int:
+        """How many parts its objects have."""
+        return sum(len(thing.parts) for thing in self.objects)
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,7 @@ class PartsDataset:
     files_sha256: dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PartResult:
     """What was chosen for one part by one way of assignment under one ensemble of modes.
 
@@ -103,11 +116,13 @@ class PartResult:
         object_id: Annotation id of the object.
         text: The part's text.
         protocol: ``naming`` or ``detection``.
+        input: What was looked at: the ``object``, cut out, or the whole ``image``.
         mode: Label of the row: mode names joined by ``+``.
         assignment: ``argmax`` or ``hungarian``.
         parts: Number of parts of the object.
-        candidates_xyxy: The N candidate boxes.
-        scores: Their N similarities to the text, the mean over modes and CLIP models of cosines.
+        candidates_xyxy: ``[N, 4]`` candidate boxes.
+        scores: ``[N]`` their similarities to the text, the mean over modes and CLIP models of
+            cosines.
         pred: Index of the chosen candidate; None if none was left for this part.
         gold_xyxy: The annotated box.
         box_iou: Overlap of the chosen and the annotated box; 0 without a choice.
@@ -123,11 +138,12 @@ class PartResult:
     object_id: int
     text: str
     protocol: str
+    input: str
     mode: str
     assignment: str
     parts: int
-    candidates_xyxy: tuple[Box, ...]
-    scores: tuple[float, ...]
+    candidates_xyxy: NDArray[np.float64]
+    scores: NDArray[np.float64]
     pred: int | None
     gold_xyxy: Box
     box_iou: float
@@ -136,3 +152,10 @@ class PartResult:
     share_correct: float
     best_box_iou: float
     best_mask_iou: float
+
+    def record(self) -> dict[str, Any]:
+        """Return what is written to ``samples.jsonl``."""
+        return vars(self) | {
+            "candidates_xyxy": self.candidates_xyxy.tolist(),
+            "scores": self.scores.tolist(),
+        }

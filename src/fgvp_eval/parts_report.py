@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from fgvp_eval.config import EvalConfig, SplitSettings
-from fgvp_eval.parts_records import PartResult, PartsDataset
+from fgvp_eval.config import EvalConfig
+from fgvp_eval.part_metrics import PartMetrics, measure_parts
+from fgvp_eval.parts_plan import PartsPlan
+from fgvp_eval.parts_records import PartResult
 from fgvp_eval.records import Unscored
 
 
@@ -15,24 +18,34 @@ class PartsSplitResult:
     """Everything measured on one split.
 
     Attributes:
-        dataset: The split as read.
-        settings: What was asked for, defaults filled in.
-        results: One for each part, protocol, ensemble of modes, and way of assignment.
+        plan: The split as read, with what was asked for.
+        results: One for each part, protocol, input, ensemble of modes, and way of assignment.
         unscored: Parts that could not be scored.
     """
 
-    dataset: PartsDataset
-    settings: SplitSettings
+    plan: PartsPlan
     results: tuple[PartResult, ...]
     unscored: tuple[Unscored, ...]
 
-    def rows(self) -> dict[tuple[str, str, str], list[PartResult]]:
-        """Return the results of each row: protocol, ensemble of modes, way of assignment."""
-        rows: dict[tuple[str, str, str], list[PartResult]] = {}
-        for result in self.results:
-            key = (result.protocol, result.mode, result.assignment)
-            rows.setdefault(key, []).append(result)
-        return dict(sorted(rows.items(), key=lambda row: row[0][0] != "naming"))
+
+@dataclass(frozen=True)
+class PartsRow:
+    """One row of the result tables.
+
+    Attributes:
+        split: Name of the split.
+        protocol, input, modes, assignment: As in :class:`PartResult`, which calls modes ``mode``.
+        all: Metrics of all parts.
+        two_or_more: Metrics of the objects with two or more parts.
+    """
+
+    split: str
+    protocol: str
+    input: str
+    modes: str
+    assignment: str
+    all: PartMetrics
+    two_or_more: PartMetrics
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class PartsReport:
         config: The options as given.
         splits: One result per split.
         models: What identifies each model.
+        blur: The kind of blur that was drawn, and its sigma.
         device: Name of the device.
         precision: Of the CLIP towers.
         seconds: Seconds by stage.
@@ -51,14 +65,27 @@ class PartsReport:
     config: EvalConfig
     splits: tuple[PartsSplitResult, ...]
     models: list[dict[str, Any]]
+    blur: dict[str, Any]
     device: str
     precision: str
     seconds: dict[str, float]
 
     @property
     def complete(self) -> bool:
-        """Every part was scored, and no image of a split was missing."""
-        return not any(
-            result.unscored or result.dataset.left_out.get("objects whose image is missing")
-            for result in self.splits
-        )
+        """Every part was scored."""
+        return not any(result.unscored for result in self.splits)
+
+    @cached_property
+    def rows(self) -> tuple[PartsRow, ...]:
+        """The rows of all tables, measured; those of a split in the order of its conditions."""
+        rows = []
+        for result in self.splits:
+            members: dict[tuple[str, str, str, str], list[PartResult]] = {}
+            for part in result.results:
+                key = (part.protocol, part.input, part.mode, part.assignment)
+                members.setdefault(key, []).append(part)
+            for key, parts in members.items():
+                of_all = measure_parts(parts, seed=self.config.seed)
+                fewer = measure_parts(parts, seed=self.config.seed, least_parts=2)
+                rows.append(PartsRow(result.plan.name, *key, of_all, fewer))
+        return tuple(rows)

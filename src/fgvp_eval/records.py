@@ -6,6 +6,7 @@ height) or ``_xyxy`` (left, top, right, bottom).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,18 @@ class Prediction:
     def record(self) -> dict[str, Any]:
         """Return what is written to ``samples.jsonl``: all that is not None."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Prediction:
+        """Return the prediction that :meth:`record` was called on."""
+        return cls(**_with_tuples(record))
+
+
+def _with_tuples(value: Any) -> Any:
+    """Return a value of a JSON file with tuples for lists, as records have them."""
+    if isinstance(value, Mapping):
+        return {name: _with_tuples(item) for name, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

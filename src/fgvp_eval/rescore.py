@@ -18,12 +18,18 @@ from fgvp_eval.errors import EXIT_DONE, UsageError
 from fgvp_eval.metrics import judge, measure
 from fgvp_eval.postprocess import SentenceLogits, aggregate_modes, final_scores
 from fgvp_eval.presets import Post
+from fgvp_eval.progress import Progress
 from fgvp_eval.records import Prediction
 from fgvp_eval.stored_runs import StoredRun, read_run
 from fgvp_eval.tables import TableRow, format_table, miss_table, preset_label
 from fgvp_eval.tool_command import ToolParser, run_tool
 
 _LOG = logging.getLogger("fgvp_eval")
+_EPILOG = """example:
+  python -m fgvp_eval.rescore runs/demo --post none --out runs/demo-without-post
+
+exit codes: 0 rescored; 2 wrong usage, or a broken run
+"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,7 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m fgvp_eval.rescore",
         description="Recompute a run's metrics, and its post-processing as far as what it stored "
         "allows: a run with --post RS can be rescored with any other.",
-        epilog="exit codes: 0 rescored; 2 wrong usage, or a broken run",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -70,7 +77,8 @@ def rescore_run(run: StoredRun, post: Post | None, aggregate: Aggregate | None) 
     Raises:
         UsageError: The run did not store what this needs.
     """
-    rows, settings = {}, {}
+    rows: dict[tuple[str, str], list[Prediction]] = {}
+    settings = {}
     for (split, label), predictions in run.rows.items():
         before = run.settings(split)
         wanted: tuple[Post, Aggregate] = (
@@ -85,9 +93,11 @@ def rescore_run(run: StoredRun, post: Post | None, aggregate: Aggregate | None) 
         changed = list(dict.fromkeys([*before.get("changed", []), *departs]))
         settings[split] = dict(before, post=wanted[0], aggregate=wanted[1], changed=changed)
         as_stored = before.get("post", "none"), before.get("aggregate", "sum")
-        rows[split, label] = [
-            _rescored(prediction, wanted, as_stored, run) for prediction in predictions
-        ]
+        rows[split, label] = []
+        with Progress(f"{split} {label}", len(predictions)) as progress:
+            for prediction in predictions:
+                rows[split, label].append(_rescored(prediction, wanted, as_stored, run))
+                progress.add()
     config = dict(run.results.get("config", {}), settings=settings)
     metrics: dict[str, dict[str, Any]] = {}
     for (split, label), predictions in rows.items():

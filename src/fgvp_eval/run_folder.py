@@ -7,17 +7,25 @@ import os
 import platform
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
+from fgvp_eval.checkout import commit
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.errors import UsageError
 from fgvp_eval.grid_masks import grid_settings
-from fgvp_eval.journal import Journal, Outcomes, journal_files, journal_path, read_journals
+from fgvp_eval.journal import (
+    Journal,
+    Outcomes,
+    Result,
+    journal_files,
+    journal_path,
+    read_journals,
+)
 from fgvp_eval.metrics import measure
 from fgvp_eval.processes import Processes
 from fgvp_eval.records import RunReport, SplitResult
@@ -40,10 +48,16 @@ _PACKAGES = (
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """Where a run is written."""
+class RunFolder(Generic[Result]):
+    """Where a run is written.
+
+    Attributes:
+        path: The folder.
+        result_type: What its journals hold.
+    """
 
     path: Path
+    result_type: type[Result]
 
     def create(self) -> None:
         """Make the folder.
@@ -59,7 +73,7 @@ class RunFolder:
     @contextmanager
     def open_journal(
         self, identity: Mapping[str, Any], resume: bool, processes: Processes
-    ) -> Iterator[tuple[Journal, Outcomes]]:
+    ) -> Iterator[tuple[Journal, Outcomes[Result]]]:
         """Open this process's journal; the folder is made if need be.
 
         Args:
@@ -76,7 +90,7 @@ class RunFolder:
             ProcessError: Another process failed.
         """
         failure: Exception | None = None
-        done: Outcomes = {}
+        done: Outcomes[Result] = {}
         try:
             if processes.is_first:
                 self.create()
@@ -95,9 +109,9 @@ class RunFolder:
         with Journal(journal_path(self.path, processes.rank, processes.world), identity) as journal:
             yield journal, done
 
-    def read_journals(self, identity: Mapping[str, Any]) -> Outcomes:
+    def read_journals(self, identity: Mapping[str, Any]) -> Outcomes[Result]:
         """Return all that the journals of the folder hold; see :func:`journal.read_journals`."""
-        return read_journals(self.path, identity)
+        return read_journals(self.path, identity, self.result_type)
 
     def _await_folder(self, processes: Processes) -> None:
         """Wait until a folder that another machine has made is seen here as well."""
@@ -115,10 +129,10 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
 
-def choose_folder(config: EvalConfig) -> RunFolder:
+def choose_folder(config: EvalConfig, result_type: type[Result]) -> RunFolder[Result]:
     """Return the folder that was asked for, else a new one, ``runs/SPLIT-TIME``."""
     if config.out is not None:
-        return RunFolder(config.out)
+        return RunFolder(config.out, result_type)
     names = [split.name for split in config.splits]
     what = "_and_".join(names) if len(names) <= 3 else f"{names[0]}_and_{len(names) - 1}_more"
     stem = f"{what}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -126,7 +140,7 @@ def choose_folder(config: EvalConfig) -> RunFolder:
     while path.exists():
         count += 1
         path = Path("runs") / f"{stem}-{count}"
-    return RunFolder(path)
+    return RunFolder(path, result_type)
 
 
 def write_run(folder: Path, report: RunReport, command: Sequence[str]) -> None:
@@ -137,20 +151,26 @@ def write_run(folder: Path, report: RunReport, command: Sequence[str]) -> None:
         report: The results.
         command: The words that started the run.
     """
-    lines = "".join(
-        json.dumps(record, ensure_ascii=False) + "\n"
-        for result in report.splits
-        for record in _sample_records(result)
+    records = (record for result in report.splits for record in _sample_records(result))
+    write_files(
+        folder, records, summary_page(report, shlex.join(command)), _results(report, command)
     )
-    results = json.dumps(_results(report, command), indent=2, ensure_ascii=False) + "\n"
+
+
+def write_files(
+    folder: Path, samples: Iterable[Mapping[str, Any]], summary: str, results: Mapping[str, Any]
+) -> None:
+    """Write ``samples.jsonl``, ``summary.md`` and ``results.json``, in this order."""
+    lines = (json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
     _write(folder / "samples.jsonl", lines)
-    _write(folder / "summary.md", summary_page(report, shlex.join(command)))
-    _write(folder / "results.json", results)
+    _write(folder / "summary.md", (summary,))
+    _write(folder / "results.json", (json.dumps(results, indent=2, ensure_ascii=False), "\n"))
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: Iterable[str]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
+    with partial.open("w", encoding="utf-8") as file:
+        file.writelines(text)
     partial.replace(path)
 
 
@@ -176,7 +196,7 @@ def _results(report: RunReport, command: Sequence[str]) -> dict[str, Any]:
         "models": report.models,
         "config": _config_facts(report),
         "command": shlex.join(command),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **package_versions(), "commit": commit()},
         "device": report.device,
         "seconds": {stage: round(spent, 3) for stage, spent in report.seconds.items()},
     }
@@ -243,7 +263,8 @@ def _settings_facts(result: SplitResult) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str | None]:
+def package_versions() -> dict[str, str | None]:
+    """Return the version of each package that results may depend on; None if it is not there."""
     found: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:

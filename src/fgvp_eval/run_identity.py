@@ -13,13 +13,16 @@ from fgvp_eval.config import EvalConfig, SplitSettings
 # Options of caches, which change nothing that comes out.
 _CACHES = {"cache", "feature_cache"}
 # Further options that do not decide what comes out, or that stand in the identity as resolved.
-_LEFT_OUT = {"splits", "data_root", "device", "precision", "out", "resume", "strict_data"}
+_LEFT_OUT = {
+    *("splits", "data_root", "device", "precision", "out", "resume", "strict_data"),
+    "part_input",
+}
 _PACKAGES = ("fgvp-kernels", "torch", "open_clip_torch", "segment-anything")
 
 
 def run_identity(
     config: EvalConfig,
-    settings: Mapping[str, SplitSettings],
+    settings: Mapping[str, SplitSettings | Mapping[str, Any]],
     files_sha256: Mapping[str, Mapping[str, str]],
     models: Sequence[Mapping[str, Any]],
     *,
@@ -43,7 +46,7 @@ def run_identity(
     options = {
         name: value for name, value in vars(config).items() if name not in _LEFT_OUT | _CACHES
     }
-    chosen = {split: _without_caches(asdict(setting)) for split, setting in settings.items()}
+    chosen = {split: _without_caches(setting) for split, setting in settings.items()}
     return {
         "splits": list(settings),
         "settings": plain(chosen),
@@ -88,8 +91,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _without_caches(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in _CACHES}
+def _without_caches(settings: SplitSettings | Mapping[str, Any]) -> dict[str, Any]:
+    named = asdict(settings) if isinstance(settings, SplitSettings) else settings
+    return {name: value for name, value in named.items() if name not in _CACHES}
 
 
 def package_version(package: str) -> str | None:

@@ -17,6 +17,7 @@ from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.out_of_memory import ShrinkingBatch
 from fgvp_eval.picture_batches import ImageFeatures, PictureEncoder
 from fgvp_eval.presets import DEFAULT_TEMPLATE
+from fgvp_eval.progress import Progress
 from fgvp_eval.records import Box
 from fgvp_eval.stage_times import StageTimes
 from fgvp_kernels import RenderOptions
@@ -169,7 +170,9 @@ class Scorer:
         def encode(part: slice) -> torch.Tensor:
             tokens = clip.tokenizer([self._template.format(text) for text in new[part]])  # [t, L]
             encoded = clip.model.encode_text(tokens.to(self._device)).float()  # [t, D]
+            progress.add(len(tokens))
             return functional.normalize(encoded, dim=-1)
 
         if new:
-            known.update(zip(new, torch.cat(batch.run(encode, len(new))), strict=True))
+            with Progress(clip.name, len(new), "text") as progress:
+                known.update(zip(new, torch.cat(batch.run(encode, len(new))), strict=True))

@@ -88,7 +88,7 @@ class SentenceScorer:
         Raises:
             DataError: CLIP gave scores that are not finite.
         """
-        found = self._logits(record.samples, features)
+        found = self.logits(record.samples, features)
         if not all(np.isfinite(part).all() for logits in found for part in logits.arrays()):
             raise DataError(
                 f"{record.path}: CLIP gave scores that are not finite; try --precision fp32"
@@ -104,7 +104,7 @@ class SentenceScorer:
                 for group in self._settings.mode_groups
             }
 
-    def _logits(self, samples: Sequence[Sample], features: FeaturesByColor) -> list[SentenceLogits]:
+    def logits(self, samples: Sequence[Sample], features: FeaturesByColor) -> list[SentenceLogits]:
         """Return the logits of each sentence of one image and of all its post-processing needs."""
         by_color: dict[str | None, list[int]] = {}
         for index, sample in enumerate(samples):

@@ -1,19 +1,13 @@
-"""Seconds spent in each stage of a run, and a progress line that suits terminals and logs."""
+"""Seconds spent in each stage of a run."""
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
 
 import torch
-from tqdm import tqdm
 
-_LOG = logging.getLogger(__name__)
-_SECONDS_BETWEEN_LINES = 10.0
 _NAMES = {"sam": "SAM", "clip": "CLIP"}
 _ORDER = ("decode", "sam", "masks", "render", "clip", "texts", "post")
 
@@ -60,43 +54,3 @@ def split_line(seconds: Mapping[str, float]) -> str:
         for name, spent in stages.items()
     ]
     return f"time: {', '.join(parts)}; loading {seconds.get('load', 0.0):.1f} s"
-
-
-class Progress:
-    """Counts sentences on stderr: a bar on a terminal, a plain line every ten seconds elsewhere.
-
-    Args:
-        name: What the line begins with.
-        total: How many there are.
-        unit: One of what is counted.
-    """
-
-    def __init__(self, name: str, total: int, unit: str = "sentence") -> None:
-        self._name, self._total, self._done, self._unit = name, total, 0, unit
-        self._last = time.monotonic()
-        self._bar = (
-            tqdm(total=total, desc=name, unit=unit, file=sys.stderr)
-            if sys.stderr.isatty()
-            else None
-        )
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def add(self, sentences: int) -> None:
-        """Count ``sentences`` more as done."""
-        self._done += sentences
-        if self._bar is not None:
-            self._bar.update(sentences)
-        elif time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
-            self._last = time.monotonic()
-            _LOG.info("%s: %d of %d %ss", self._name, self._done, self._total, self._unit)

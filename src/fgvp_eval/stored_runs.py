@@ -55,6 +55,8 @@ def read_run(path: Path) -> StoredRun:
     results = read_json(path / "results.json", _SOURCE)
     if not isinstance(results, dict):
         raise DataError(f"{path / 'results.json'} must hold an object; {_SOURCE}")
+    if results.get("task") == "parts":
+        raise DataError(f"{path} is a run of parts, and only runs of sentences can be read here")
     samples = path / "samples.jsonl"
     try:
         lines = samples.read_text(encoding="utf-8").splitlines()

@@ -131,15 +131,14 @@ def _lagrange_matrix(length: int, step: float, count: int) -> torch.Tensor:
     position = torch.arange(length, dtype=torch.float64) / step
     first = position.floor().clamp(max=count - 6)
     offset = position - first  # of the pixel from the third of its six nodes, in steps
-    nodes = range(-2, 4)
+    nodes = torch.arange(-2, 4, dtype=torch.float64)  # [6]
+    distance = offset[:, None] - nodes  # [length, 6]
+    apart = (nodes[:, None] - nodes).fill_diagonal_(1.0)  # [6, 6], of a node from the others
+    others = 1.0 - torch.eye(6, dtype=torch.float64)
+    # Π (offset - other) / (node - other), over the five others of each node.
+    weights = ((distance[:, None] * others + (1.0 - others)) / apart).prod(2)  # [length, 6]
     matrix = torch.zeros(length, count, dtype=torch.float64)
-    for node in nodes:
-        weight = torch.ones(length, dtype=torch.float64)
-        for other in nodes:
-            if other != node:
-                weight = weight * (offset - other) / (node - other)
-        column = first.long()[:, None] + node + 2
-        matrix.scatter_(1, column, weight[:, None])
+    matrix.scatter_(1, first.long()[:, None] + torch.arange(6), weights)
     return matrix
 
 
@@ -147,9 +146,10 @@ def _lagrange_matrix(length: int, step: float, count: int) -> torch.Tensor:
 def _axis_blur_on(
     blur: Blur, sigma: float, length: int, device: torch.device, dtype: torch.dtype
 ) -> AxisBlur:
-    exact = axis_blur(blur, sigma, length)
-    spread = None if exact.spread is None else exact.spread.to(device, dtype)
-    return AxisBlur(exact.collect.to(device, dtype), spread)
+    with torch.inference_mode(False):  # a later call may record gradients
+        exact = axis_blur(blur, sigma, length)
+        spread = None if exact.spread is None else exact.spread.to(device, dtype)
+        return AxisBlur(exact.collect.to(device, dtype), spread)
 
 
 @lru_cache(maxsize=32)
@@ -157,7 +157,8 @@ def resize_matrix_on(
     source: int, target: int, device: torch.device, dtype: torch.dtype
 ) -> torch.Tensor:
     """:func:`resize_matrix` on a device, kept between calls."""
-    return resize_matrix(source, target).to(device, dtype)
+    with torch.inference_mode(False):  # a later call may record gradients
+        return resize_matrix(source, target).to(device, dtype)
 
 
 def blur_image(image: torch.Tensor, sigma: float, blur: Blur) -> torch.Tensor:

@@ -7,7 +7,7 @@ and dtypes are settled. Backends check nothing again.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 
@@ -15,6 +15,9 @@ from fgvp_kernels.frames import Order, Size
 from fgvp_kernels.mask_stacks import MaskStack
 from fgvp_kernels.modes import ModeSpec
 from fgvp_kernels.options import RenderOptions
+
+# The affine step of pictures of up to so many pixels is kept as whole pictures.
+_REPEATED_PIXELS = 256 * 256
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -83,16 +86,30 @@ class Settings:
     dtype: torch.dtype
 
     def affine(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``scale`` and ``shift`` as tensors ``[3, 1, 1]`` on the device and of the type given."""
-        key = (like.device, like.dtype)
-        if key not in self._affines:
-            scale, shift = (like.new_tensor(part) for part in (self.scale, self.shift))
-            self._affines[key] = (scale[:, None, None], shift[:, None, None])
-        return self._affines[key]
+        """``scale`` and ``shift`` for levels ``[n, 3, h, w]``, on their device and of their type.
 
-    @cached_property
-    def _affines(self) -> dict[object, tuple[torch.Tensor, torch.Tensor]]:
-        return {}
+        ``[3, 1, 1]`` each; ``[3, h, w]`` for small pictures on a CPU, where three values that are
+        broadcast take thrice as long.
+        """
+        height, width = like.shape[2:]
+        small = like.device.type == "cpu" and height * width <= _REPEATED_PIXELS
+        shape = (3, height, width) if small else (3, 1, 1)
+        return _affine_on(self.scale, self.shift, shape, like.device, like.dtype)
+
+
+@lru_cache(maxsize=32)
+def _affine_on(
+    scale: tuple[float, float, float],
+    shift: tuple[float, float, float],
+    shape: tuple[int, int, int],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    # Kept between calls, of which a later one may record gradients.
+    with torch.inference_mode(False):
+        values = torch.tensor((scale, shift), dtype=dtype, device=device)[:, :, None, None]
+        full = values.expand(2, *shape).contiguous()  # [2, 3, h, w]
+    return full[0], full[1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,8 @@ def check_color(name: str, color: object) -> None:
             raise ValueError(f"{name} as a tensor must be [N, 3], got {list(color.shape)}")
         if color.dtype == torch.bool or color.is_complex():
             raise TypeError(f"{name} as a tensor must hold RGB levels 0-255, got {color.dtype}")
+        if color.numel() and not (color.min() >= 0 and color.max() <= 255):
+            raise ValueError(f"{name} as a tensor must hold RGB levels between 0 and 255")
     elif isinstance(color, Sequence):
         levels = list(color)
         if len(levels) != 3 or not all(isinstance(level, int) for level in levels):
@@ -72,7 +74,7 @@ def resolve_color(name: str, color: ColorLike, count: int, seed: int) -> torch.T
         return color.detach().to(torch.float32)  # [ΣN, 3]
     if isinstance(color, str):
         if color == RANDOM:
-            generator = torch.Generator().manual_seed(seed)
+            generator = torch.Generator().manual_seed(int(seed))
             return torch.randint(0, 256, (count, 3), generator=generator).to(torch.float32)
         color = PALETTE[color]
     return torch.tensor([list(color)], dtype=torch.float32)  # [1, 3]

@@ -9,6 +9,12 @@ import numpy as np
 import torch
 
 
+def tensor_of(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    """The array as a tensor; copied where torch would not take it, or not without a warning."""
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
 @dataclass(frozen=True, eq=False)
 class PackedMasks:
     """Masks of one image with eight pixels in a byte, as ``np.packbits(masks, axis=-1)`` packs.

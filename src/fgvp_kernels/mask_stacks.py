@@ -9,7 +9,7 @@ touches. Soft masks keep their interpolated value.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,9 +18,11 @@ import torch
 import torch.nn.functional as F
 
 from fgvp_kernels.frames import Size, Taps, bilinear_taps
-from fgvp_kernels.mask_forms import MaskLogits, PackedMasks
+from fgvp_kernels.mask_forms import MaskLogits, PackedMasks, tensor_of
 from fgvp_kernels.rle import Runs, decode_runs, tight_box
 
+# On canvases of up to so many pixels, looking at whole masks takes less time than finding boxes.
+_SMALL_CANVAS = 128 * 128
 # Dense bytes that a form is expanded to at a time where all of it must be looked at.
 _SCAN_BYTES = 64 << 20
 
@@ -32,7 +34,7 @@ class Coverage:
     Attributes:
         values: bool, or float in [0, 1] for soft masks, ``[n, h, w]``.
         boxes: int64 ``[n, 4]`` xyxy on the CPU, ends excluded: all non-zero values lie within.
-            None where that was not asked for (devices other than the CPU).
+            None where :func:`worth_boxes` says so.
     """
 
     values: torch.Tensor
@@ -40,13 +42,34 @@ class Coverage:
 
     @classmethod
     def of(cls, values: torch.Tensor) -> Coverage:
-        """Coverage by ``values``, whose boxes are looked up on the CPU only."""
-        return cls(values, tight_boxes_of(values) if values.device.type == "cpu" else None)
+        """Coverage by ``values``, whose boxes are looked up where that is worth it."""
+        wanted = worth_boxes(values.device, (values.shape[1], values.shape[2]))
+        return cls(values, tight_boxes_of(values) if wanted else None)
 
     def of_rows(self, start: int, stop: int) -> Coverage:
         """The coverage of candidates ``start`` to ``stop`` of these."""
         boxes = None if self.boxes is None else self.boxes[start:stop]
         return Coverage(self.values[start:stop], boxes)
+
+
+def worth_boxes(device: torch.device, canvas: Size) -> bool:
+    """Whether drawing on ``canvas`` is faster one box after the other than all at once."""
+    return device.type == "cpu" and canvas[0] * canvas[1] > _SMALL_CANVAS
+
+
+def windows(
+    boxes: torch.Tensor | None, count: int, height: int, width: int
+) -> Iterator[tuple[slice, slice, slice]]:
+    """Parts of maps ``[count, height, width]`` to work on, as slices.
+
+    The box of one candidate after the other, empty ones left out; all at once without boxes.
+    """
+    if boxes is None:
+        yield slice(0, count), slice(0, height), slice(0, width)
+        return
+    for i, (left, top, right, bottom) in enumerate(boxes.tolist()):
+        if right > left and bottom > top:
+            yield slice(i, i + 1), slice(top, bottom), slice(left, right)
 
 
 class MaskStack(ABC):
@@ -67,16 +90,17 @@ class MaskStack(ABC):
     def on_canvas(self, start: int, stop: int, canvas: Size) -> Coverage:
         """The same masks in the drawing frame, (h, w) = ``canvas``."""
         masks = self.dense(start, stop)  # [n, H, W]
-        on_cpu = self.device.type == "cpu"
-        boxes = self.tight_boxes[start:stop] if on_cpu else None  # [n, 4]
+        wanted = worth_boxes(self.device, canvas)
+        boxes = self.tight_boxes[start:stop] if wanted else None  # [n, 4]
         if canvas == self.size:
             return Coverage(masks, boxes)
         if self.soft:
             return Coverage.of(_interpolate(masks, canvas))
         taps_y, taps_x = (bilinear_taps(*pair) for pair in zip(self.size, canvas, strict=True))
-        if boxes is None:
+        if self.device.type != "cpu":
             return Coverage(_any_tap(masks, taps_y, taps_x), None)
-        boxes = boxes_on_taps(boxes, taps_y, taps_x)
+        if boxes is not None:
+            boxes = boxes_on_taps(boxes, taps_y, taps_x)
         return Coverage(_any_tap_in_boxes(masks, boxes, taps_y, taps_x), boxes)
 
     @cached_property
@@ -111,7 +135,8 @@ class PackedMaskStack(MaskStack):
 
     def __init__(self, packed: PackedMasks, device: torch.device) -> None:
         super().__init__(packed.shape[0], packed.shape[1:], device)
-        self.bits = torch.as_tensor(packed.bits).to(device)  # [N, H, ceil(W / 8)]
+        bits = packed.bits if isinstance(packed.bits, torch.Tensor) else tensor_of(packed.bits)
+        self.bits = bits.to(device)  # [N, H, ceil(W / 8)]
 
     def dense(self, start: int, stop: int) -> torch.Tensor:
         shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.device)  # [8]
@@ -162,6 +187,24 @@ class LogitMasks(MaskStack):
         return _interpolate(logits[:, :height, :width], size) > 0
 
 
+class WindowMask(MaskStack):
+    """One mask of a stack, of which a window is seen; expanded when first asked for."""
+
+    def __init__(self, stack: MaskStack, index: int, rows: slice, columns: slice) -> None:
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        super().__init__(1, size, stack.device)
+        self.soft = stack.soft
+        self._stack, self._index, self._window = stack, index, (rows, columns)
+
+    @cached_property
+    def _mask(self) -> torch.Tensor:
+        rows, columns = self._window
+        return self._stack.dense(self._index, self._index + 1)[:, rows, columns]  # [1, h, w]
+
+    def dense(self, start: int, stop: int) -> torch.Tensor:
+        return self._mask[start:stop]
+
+
 def _interpolate(maps: torch.Tensor, size: Size) -> torch.Tensor:
     """Bilinear resize without antialiasing: ``[n, H, W]`` -> ``[n, h, w]``."""
     if len(maps) == 0:
@@ -178,17 +221,17 @@ def _any_tap(masks: torch.Tensor, taps_y: Taps, taps_x: Taps) -> torch.Tensor:
 
 
 def _any_tap_in_boxes(
-    masks: torch.Tensor, boxes: torch.Tensor, taps_y: Taps, taps_x: Taps
+    masks: torch.Tensor, boxes: torch.Tensor | None, taps_y: Taps, taps_x: Taps
 ) -> torch.Tensor:
-    """:func:`_any_tap` on the CPU, computed only within ``boxes [n, 4]`` of the targets."""
+    """:func:`_any_tap` on the CPU, computed only within ``boxes [n, 4]`` of the targets, if any."""
     pixels = masks.numpy()  # bool [n, H, W]
     y_first, y_second = taps_y.first.numpy(), taps_y.second.numpy()
     x_first, x_second = taps_x.first.numpy(), taps_x.second.numpy()
     result = np.zeros((len(pixels), len(y_first), len(x_first)), dtype=np.bool_)
-    for mask, target, box in zip(pixels, result, boxes.tolist(), strict=True):
-        y, x = slice(box[1], box[3]), slice(box[0], box[2])
-        rows = mask[y_first[y]] | mask[y_second[y]]  # [y, W]
-        target[y, x] = rows[:, x_first[x]] | rows[:, x_second[x]]
+    for part, y, x in windows(boxes, *result.shape):
+        masks_in = pixels[part]
+        rows = masks_in.take(y_first[y], 1) | masks_in.take(y_second[y], 1)  # [m, y, W]
+        result[part, y, x] = rows.take(x_first[x], 2) | rows.take(x_second[x], 2)
     return torch.from_numpy(result)
 
 

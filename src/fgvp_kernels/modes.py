@@ -33,6 +33,10 @@ class Effect(Enum):
     BLUR = "blur"
 
 
+# Effects whose picture depends on a colour.
+COLORED = frozenset({Effect.OUTLINE, Effect.TINT, Effect.FILL})
+
+
 @dataclass(frozen=True)
 class ModeSpec:
     """What a mode draws.

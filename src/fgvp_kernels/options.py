@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from fgvp_kernels.colors import ColorLike, check_color
@@ -20,7 +20,7 @@ class RenderOptions:
     Attributes:
         sigma: Standard deviation of the blur, in pixels of the frame in which drawing happens
             (the resized image for ``order="resize_first"``, the original one for
-            ``"render_first"``); >= 0, where 0 leaves the picture as it is.
+            ``"render_first"``); 0 to 100 000, where 0 leaves the picture as it is.
         blur: ``"gaussian"``, the true Gaussian, or ``"pil"``, Pillow's three extended box passes
             of the same ``sigma`` (what the released code draws). Both replicate the border.
         line_color: Colour of outlines: a name, an RGB triple 0-255, ``"random"`` (drawn from
@@ -33,7 +33,7 @@ class RenderOptions:
         fit: How the drawn frame becomes ``size``: ``"squash"`` stretches it, ``"center_crop"``
             and ``"object_crop"`` cut a window about the centre or the candidate's box, ``"pad"``
             fits the whole picture and leaves zeros at the right or bottom.
-        seed: Seed of random colours.
+        seed: Seed of random colours, below 2⁶⁴.
     """
 
     sigma: float = 100.0
@@ -50,10 +50,12 @@ class RenderOptions:
         _check_choice("blur", self.blur, get_args(Blur))
         _check_choice("luma", self.luma, get_args(Luma))
         _check_choice("fit", self.fit, get_args(Fit))
-        _check_number("sigma", self.sigma, 0.0, math.inf)
+        _check_number("sigma", self.sigma, 0.0, 100_000.0)
         _check_number("alpha", self.alpha, 0.0, 1.0)
         _check_integer("line_width", self.line_width, 1)
         _check_integer("seed", self.seed, 0)
+        if self.seed >= 2**64:
+            raise ValueError(f"seed must be below 2**64, got {self.seed}")
         check_color("line_color", self.line_color)
         check_color("tint_color", self.tint_color)
 
@@ -69,15 +71,14 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not (low <= value <= high) or math.isinf(value):
-        limit = "finite and >= 0" if math.isinf(high) else f"between {low:g} and {high:g}"
-        raise ValueError(f"{name} must be {limit}, got {value!r}")
+    if not low <= float(value) <= high:
+        raise ValueError(f"{name} must be between {low:g} and {high:g}, got {value!r}")
 
 
 def _check_integer(name: str, value: object, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
     if value < low:
         raise ValueError(f"{name} must be >= {low}, got {value}")

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from fgvp_kernels.frames import Order, Size
+from fgvp_kernels.mask_stacks import windows
 from fgvp_kernels.modes import Effect, ModeSpec, Region
 
 # Radius of the keypoint ring as a share of the picture's side; the released code's constant.
@@ -97,26 +98,47 @@ def region_shapes(
     return Shapes(True, torch.where(some[:, None], outer, nothing), inner)
 
 
-def draw_shapes(shapes: Shapes, canvas: Size) -> torch.Tensor:
-    """Bits of ``shapes`` on the canvas: bool ``[n, h, w]``."""
-    outer, inner = shapes.outer, shapes.inner
-    y = torch.arange(canvas[0], device=outer.device, dtype=outer.dtype)[None, :, None]
-    x = torch.arange(canvas[1], device=outer.device, dtype=outer.dtype)[None, None, :]
-    if shapes.ellipse:
-        return (_distance(x, y, outer) <= 1) & ~(_distance(x, y, inner) < 1)
-    return _in_boxes(x, y, outer) & ~_in_boxes(x, y, inner)
+def draw_shapes(shapes: Shapes, canvas: Size, boxes: torch.Tensor | None = None) -> torch.Tensor:
+    """Bits of ``shapes`` on the canvas.
+
+    Args:
+        shapes: n shapes.
+        canvas: (h, w).
+        boxes: :meth:`Shapes.boxes`, to look nowhere else.
+
+    Returns:
+        bool ``[n, h, w]``.
+    """
+    count = shapes.outer.shape[0]
+    y, x = _distances(torch.cat([shapes.outer, shapes.inner]), shapes.ellipse, canvas)
+    outer_y, outer_x, inner_y, inner_x = y[:count], x[:count], y[count:], x[count:]
+    bits = torch.zeros(count, *canvas, dtype=torch.bool, device=shapes.outer.device)
+    for part, rows, columns in windows(boxes, *bits.shape):
+        outside = outer_y[part, rows] + outer_x[part, :, columns] > 1  # [m, y, x]
+        cut = inner_y[part, rows] + inner_x[part, :, columns] < 1
+        torch.logical_or(outside, cut, out=bits[part, rows, columns]).logical_not_()
+    return bits
 
 
-def _distance(x: torch.Tensor, y: torch.Tensor, ellipses: torch.Tensor) -> torch.Tensor:
-    """Squared distance from the centre in units of the radius; infinite for no ellipse."""
-    centre_x, centre_y, a, b = (ellipses[:, i, None, None] for i in range(4))  # [n, 1, 1]
-    distance = ((x - centre_x) / a) ** 2 + ((y - centre_y) / b) ** 2  # [n, h, w]
-    return torch.where((a > 0) & (b > 0), distance, torch.inf)
+def _distances(
+    shapes: torch.Tensor, ellipse: bool, canvas: Size
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two terms, ``[n, h, 1]`` and ``[n, 1, w]``, of the distance from each shape ``[n, 4]``.
 
-
-def _in_boxes(x: torch.Tensor, y: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-    x0, y0, x1, y1 = (boxes[:, i, None, None] for i in range(4))  # [n, 1, 1]
-    return (y >= y0) & (y <= y1) & (x >= x0) & (x <= x1)
+    Their sum is, for an ellipse, the squared distance from the centre in units of the radius; for
+    a box 0 within it and infinity beyond; infinite everywhere for no shape.
+    """
+    y, x = (
+        torch.arange(length, device=shapes.device, dtype=shapes.dtype).view(shape)
+        for length, shape in zip(canvas, ((1, -1, 1), (1, 1, -1)), strict=True)
+    )
+    low_x, low_y, high_x, high_y = shapes[:, :, None, None].unbind(1)  # [n, 1, 1]
+    if ellipse:
+        some = (high_x > 0) & (high_y > 0)
+        terms = ((y - low_y) / high_y) ** 2, ((x - low_x) / high_x) ** 2
+        return torch.where(some, terms[0], torch.inf), torch.where(some, terms[1], torch.inf)
+    beyond_y, beyond_x = (y < low_y) | (y > high_y), (x < low_x) | (x > high_x)
+    return torch.where(beyond_y, torch.inf, 0.0), torch.where(beyond_x, torch.inf, 0.0)
 
 
 def clamp_boxes(boxes: torch.Tensor, canvas: Size) -> torch.Tensor:
@@ -168,8 +190,8 @@ def outline_of(masks: torch.Tensor, width: int) -> torch.Tensor:
     return line
 
 
-def crop_windows(boxes: torch.Tensor, image: Size, order: Order) -> torch.Tensor:
-    """Whole-pixel windows that show ``boxes``: int64 ``[N, 4]`` xyxy, ends excluded.
+def crop_windows(boxes: torch.Tensor, image: Size, order: Order) -> list[tuple[int, int, int, int]]:
+    """Whole-pixel windows that show ``boxes``: N times x0, y0, x1, y1, ends excluded.
 
     Corners are truncated as the released FGVP code does, or rounded as Pillow's ``crop`` does
     where ``order`` is ReCLIP's ``render_first``. Every window lies inside the image and has at
@@ -181,8 +203,10 @@ def crop_windows(boxes: torch.Tensor, image: Size, order: Order) -> torch.Tensor
         order: The rendering order.
     """
     corners = boxes.round() if order is Order.RENDER_FIRST else boxes.trunc()
-    sides = torch.tensor([image[1], image[0]], dtype=torch.int64)
-    corners = corners.to("cpu", torch.int64)
-    start = torch.minimum(corners[:, :2].clamp(min=0), sides - 1)  # [N, 2]
-    stop = torch.minimum(torch.maximum(corners[:, 2:], start + 1), sides)  # [N, 2]
-    return torch.cat([start, stop], 1)
+    height, width = image
+    found = []
+    for x0, y0, x1, y1 in corners.tolist():
+        left, top = min(max(int(x0), 0), width - 1), min(max(int(y0), 0), height - 1)
+        right, bottom = min(max(int(x1), left + 1), width), min(max(int(y1), top + 1), height)
+        found.append((left, top, right, bottom))
+    return found

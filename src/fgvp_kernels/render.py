@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
-import numpy as np
 import torch
 
 from fgvp_kernels.backends import select_backend
@@ -17,9 +17,9 @@ from fgvp_kernels.inputs import split_images, split_per_image, to_boxes, to_imag
 from fgvp_kernels.modes import Mode
 from fgvp_kernels.ops import traced_render
 from fgvp_kernels.options import RenderOptions
+from fgvp_kernels.outputs import allocate, check_apart, check_out
 
 _DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
 
 _DEFAULT_OPTIONS = RenderOptions()
 
@@ -88,7 +88,7 @@ def render_batch(
         raise ValueError("mode must name at least one mode, got an empty sequence")
     if not isinstance(options, RenderOptions):
         raise TypeError(f"options must be RenderOptions, got {type(options).__name__}")
-    place = None if device is None else torch.device(device)
+    place = None if device is None else _check_device(device)
     if torch.compiler.is_compiling():
         pictures = _render_traced(
             images, masks, boxes, modes, size, _check_order(order), options, normalize, dtype,
@@ -119,9 +119,10 @@ def render_batch(
     renderer = select_backend(backend, batch)
     shape = batch.shape if many_modes else batch.shape[1:]
     if out is None:
-        out = _allocate(shape, dtype, target)
+        out = allocate(shape, dtype, target)
     else:
-        _check_out(out, shape, dtype, target)
+        check_out(out, shape, dtype, target)
+        check_apart(out, candidates)
     renderer(batch, out if many_modes else out[None])
     return out
 
@@ -185,13 +186,14 @@ def _candidates(
     return tuple(candidates)
 
 
-def _allocate(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    if device.type != "cpu" or 0 in shape:
-        return torch.empty(shape, dtype=dtype, device=device)
-    # NumPy asks the system for huge pages. Touching ordinary ones for the first time takes longer
-    # than writing the pictures.
-    memory = np.empty(math.prod(shape) * dtype.itemsize, np.uint8)
-    return torch.from_numpy(memory).view(dtype).reshape(shape)
+def _check_device(device: object) -> torch.device:
+    try:
+        place: torch.device = torch.device(device)  # type: ignore[call-overload]
+    except (RuntimeError, TypeError):
+        raise ValueError(f"device must be one that torch knows, got {device!r}") from None
+    if place.type == "meta" or (place.type == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(f"device must be one that can compute here, got {device!r}")
+    return place
 
 
 def _check_order(order: object) -> Order:
@@ -211,12 +213,12 @@ def _check_size(size: object, image_sizes: Sequence[Size]) -> Size | None:
         return None
     sides = size if isinstance(size, (tuple, list)) else (size, size)
     if len(sides) != 2 or not all(
-        isinstance(side, int) and not isinstance(side, bool) for side in sides
+        isinstance(side, Integral) and not isinstance(side, bool) for side in sides
     ):
         raise TypeError(f"size must be None, an int or (height, width), got {size!r}")
     if min(sides) < 1:
         raise ValueError(f"size must be >= 1, got {size!r}")
-    return (sides[0], sides[1])
+    return (int(sides[0]), int(sides[1]))
 
 
 def _output_dtype(dtype: object, normalize: object, device: torch.device) -> torch.dtype:
@@ -251,19 +253,6 @@ def _check_normalize(
         ) from None
     if len(mean) != 3 or len(std) != 3:
         raise ValueError(f"normalize must have three means and three stds, got {normalize!r}")
-    if min(std) <= 0:
-        raise ValueError(f"normalize must have positive stds, got {std}")
+    if not all(0 < value < math.inf for value in std) or not all(map(math.isfinite, mean)):
+        raise ValueError(f"normalize must have finite means and positive stds, got {normalize!r}")
     return mean, std
-
-
-def _check_out(
-    out: object, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
-) -> None:
-    if not isinstance(out, torch.Tensor):
-        raise TypeError(f"out must be a tensor, got {type(out).__name__}")
-    if tuple(out.shape) != shape:
-        raise ValueError(f"out must have shape {list(shape)}, got {list(out.shape)}")
-    if out.dtype != dtype or out.device != device:
-        raise ValueError(f"out must be {dtype} on {device}, got {out.dtype} on {out.device}")
-    if not out.is_contiguous():
-        raise ValueError("out must be contiguous, got a strided tensor")

@@ -64,6 +64,20 @@ class PartsRoot:
         wheels = np.maximum(rectangle(25, 60, 10, 10), rectangle(80, 60, 10, 10))
         self.add(912, 910, WHEEL, 9, wheels, compressed)
 
+    def add_images(self, count: int) -> PartsRoot:
+        """Add images of a mug, each with its handle elsewhere."""
+        for number in range(count):
+            image_id, mug_id = 100 + number, 1000 + 10 * number
+            name = f"train2017/{image_id:012d}.jpg"
+            self.images.append(
+                {"id": image_id, "file_name": name, "height": HEIGHT, "width": WIDTH}
+            )
+            self.add(mug_id, mug_id, MUG, image_id, rectangle(20, 20, 60, 40), compressed)
+            handle = rectangle(70, 22 + 2 * number, 10, 20)
+            self.add(mug_id + 1, mug_id, HANDLE, image_id, handle, compressed)
+            self.add(mug_id + 2, mug_id, RIM, image_id, rectangle(20, 20, 60, 6), compressed)
+        return self
+
     @property
     def json_path(self) -> Path:
         return self.path / "paco" / "paco_lvis_v1_val.json"

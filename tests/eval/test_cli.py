@@ -12,6 +12,7 @@ import torch
 
 from fgvp_eval import __main__ as program
 from fgvp_eval import pipeline
+from fgvp_eval.command_options import build_parser
 
 TEST_A = ("--split", "refcoco+_testA", "--sam", "demo", "--clip", "demo")
 
@@ -29,6 +30,18 @@ def test_help_is_fast_and_shows_examples() -> None:
     assert "refcoco+_testA" in done.stdout
     assert not re.search(r"\| +torch$", done.stderr, re.MULTILINE)
     assert time.monotonic() - start < 10
+
+
+def test_help_says_what_every_option_does_by_default() -> None:
+    text = build_parser().format_help().split("examples:")[0]
+    groups = re.findall(r"^(\w.*):$", text, re.MULTILINE)
+    assert groups[1:] == [
+        *("data", "candidates, prompts and models", "texts and post-processing", "run")
+    ]
+    options = re.split(r"^  (?=--)", text, flags=re.MULTILINE)[1:]
+    assert len(options) > 20
+    for option in options:
+        assert re.search(r"default:|required", option), option
 
 
 def test_wrong_usage_as_a_program() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fgvp_eval import clip_models
-from fgvp_eval.clip_models import check_clip_name, load_clips, split_ensemble
+from fgvp_eval.clip_models import check_clip_name, has_local_weights, load_clips, split_ensemble
 from fgvp_eval.demo import models as demo_models
 from fgvp_eval.errors import DataError, UsageError
 
@@ -33,6 +33,22 @@ def test_ensembles_split_at_models_only() -> None:
 )
 def test_good_names(name: str) -> None:
     check_clip_name(name)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_weights_that_need_no_network(monkeypatch: pytest.MonkeyPatch, cached: bool) -> None:
+    asked = []
+
+    def is_cached(repository: str, name: str) -> str | None:
+        asked.append(f"{repository}/{name}")
+        return "/cache/file" if cached else None
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", is_cached)
+    assert has_local_weights("demo")
+    assert has_local_weights(f"ViT-B-32:{__file__}")
+    assert not asked
+    assert has_local_weights("ViT-B-32:laion2b_s34b_b79k") == cached
+    assert asked[0].startswith("laion/CLIP-ViT-B-32-laion2B-s34B-b79K/open_clip_")
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,9 @@ def test_broken_runs_are_refused(tmp_path: Path, capsys: Any) -> None:
     assert "is no run folder" in refused(capsys, a, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     assert "results.json is missing" in refused(capsys, a, tmp_path / "empty")
+    parts = write_run(tmp_path / "parts", [True])
+    (parts / "results.json").write_text('{"task": "parts"}')
+    assert "is a run of parts, and only runs of sentences" in refused(capsys, a, parts)
     torn = write_run(tmp_path / "torn", [True])
     with (torn / "samples.jsonl").open("a") as file:
         file.write('{"sample_id": "de')

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from data_server import DataServer, serving
 
+from fgvp_eval import progress
 from fgvp_eval.data import downloads
 from fgvp_eval.data.__main__ import main
 from fgvp_eval.data.mirrors import rebase, reference_pieces, weights_piece
@@ -210,6 +211,23 @@ def test_killed_get_goes_on_from_there(server: DataServer, new: Path) -> None:
     assert main([*words, "--skip-checksums"]) == 0
     assert (new / "weights" / "sam_vit_b_01ec64.pth").read_bytes() == content
     assert [asked for _, asked in server.requests] == [None, f"bytes={kept}-"]
+
+
+def test_long_downloads_tell_size_rate_and_time_left(
+    served: DataServer,
+    new: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    served.files["/weights/sam_vit_b_01ec64.pth"] = bytes(2_000_000)
+    words = ["sam_vit_b", TEST_A, "--data-root", str(new), "--base-url", served.url]
+    assert main(["get", *words, "--skip-checksums"]) == 0
+    lines = capsys.readouterr().err
+    number = r"\d+\.\d"
+    assert re.search(rf"sam_vit_b_01ec64.pth: {number} of 2.0 MB, {number} MB/s, \d s left", lines)
+    assert re.search(rf"sam_vit_b_01ec64.pth: 2.0 MB in \d s, {number} MB/s", lines)
+    assert re.search(rf"{re.escape(TEST_A)}: 3 images in \d s, {number}/s, {number} MB/s", lines)
 
 
 def test_verify_lists_what_is_missing_and_whence(

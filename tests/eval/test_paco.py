@@ -91,12 +91,22 @@ def test_small_objects_objects_without_parts_and_orphans(root: PartsRoot) -> Non
     }
 
 
-def test_objects_of_missing_images_are_left_out(root: PartsRoot) -> None:
-    root.save()
+@pytest.mark.parametrize("empty", [[], None, compressed(np.zeros((HEIGHT, WIDTH), np.uint8))])
+def test_objects_without_a_mask_are_left_out(root: PartsRoot, empty: object) -> None:
+    root.annotations[1]["segmentation"] = empty
+    assert set(objects(root)) == {910}
+    assert read_paco(root.path, VAL).left_out == {"objects without a mask": 1}
+
+
+def test_area_of_zero_is_small(root: PartsRoot) -> None:
+    root.annotations[1]["area"] = 0.0
+    assert set(objects(root)) == {910}
+
+
+def test_missing_images_change_nothing(root: PartsRoot) -> None:
+    dataset = read_paco(root.save().path, VAL)
     (root.path / "images/val2017/000000000009.jpg").unlink()
-    dataset = read_paco(root.path, VAL)
-    assert [image.image_id for image in dataset.images] == [5]
-    assert dataset.left_out == {"objects whose image is missing": 1}
+    assert read_paco(root.path, VAL) == dataset
     (root.path / "images/train2017/000000000005.jpg").unlink()
     expected = r"none of 2 images is there, the first expected at .*000000005\.jpg; source: http"
     with pytest.raises(DataError, match=expected):

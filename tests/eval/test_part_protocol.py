@@ -81,10 +81,9 @@ def test_masks_mostly_outside_the_object_are_dropped() -> None:
     masks[2, 2:4, 2:4] = True
     box_xyxy = (0.0, 0.0, 10.0, 7.0)
     np.testing.assert_allclose(share_inside(masks, box_xyxy), [0.7, 34 / 49, 1.0, 0.0])
-    picture = np.zeros((10, 10, 3), np.uint8)
     orders = set()
     for seed in range(8):
-        found = found_candidates(picture, box_xyxy, lambda _: masks, (seed,))
+        found = found_candidates(masks, box_xyxy, (seed,))
         large_first = bool(found.masks[0].sum() > found.masks[1].sum())
         order = [0, 2] if large_first else [2, 0]
         np.testing.assert_array_equal(found.masks, masks[order])
@@ -92,7 +91,7 @@ def test_masks_mostly_outside_the_object_are_dropped() -> None:
         assert found.boxes_xyxy == tuple(boxes[index] for index in order)
         orders.add(large_first)
     assert len(orders) == 2
-    none = found_candidates(picture, box_xyxy, lambda _: masks[:0], (0,))
+    none = found_candidates(masks[:0], box_xyxy, (0,))
     assert (len(none.masks), none.boxes_xyxy) == (0, ())
 
 
@@ -142,7 +141,7 @@ def results(protocol: str, seed: int) -> list[PartResult]:
     found = []
     for object_id in range(30):
         parts = int(rng.integers(1, 6))
-        boxes = tuple((0.0, 0.0, 1.0, 1.0) for _ in range(int(rng.integers(0, 9))))
+        boxes = np.zeros((int(rng.integers(0, 9)), 4))
         for part in range(parts):
             box_iou, mask_iou_ = rng.random(2)
             found.append(
@@ -152,11 +151,12 @@ def results(protocol: str, seed: int) -> list[PartResult]:
                     object_id=object_id,
                     text="a rim of a mug",
                     protocol=protocol,
+                    input="object",
                     mode="crop",
                     assignment="argmax",
                     parts=parts,
                     candidates_xyxy=boxes,
-                    scores=(),
+                    scores=np.zeros(len(boxes)),
                     pred=0,
                     gold_xyxy=(0.0, 0.0, 1.0, 1.0),
                     box_iou=float(box_iou),

@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parts_root import PartsRoot
+from parts_root import MUG, RIM, PartsRoot, compressed, rectangle
 
-from fgvp_eval import grid_masks
-from fgvp_eval.grid_masks import GridSettings
-
-pytestmark = pytest.mark.usefixtures("random_models")
+pytestmark = pytest.mark.usefixtures("random_models", "coarse_grid")
 
 VAL = ("--split", "paco_val", "--sam", "demo", "--clip", "demo")
 
@@ -21,13 +18,6 @@ VAL = ("--split", "paco_val", "--sam", "demo", "--clip", "demo")
 @pytest.fixture
 def root(tmp_path: Path) -> PartsRoot:
     return PartsRoot(tmp_path / "data").save()
-
-
-@pytest.fixture(autouse=True)
-def _coarse_grid(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A grid of few points, from which a random model still finds something."""
-    settings = GridSettings(points_per_side=3, pred_iou_thresh=-9.0, stability_score_thresh=0.0)
-    monkeypatch.setattr(grid_masks, "DEMO_GRID", settings)
 
 
 def plain_iou(a: list[float], b: list[float]) -> float:
@@ -52,16 +42,21 @@ def test_both_protocols_in_tables_of_their_own(run: Any, root: PartsRoot, tmp_pa
     assert "named %" not in detection
     for table in (naming, detection):
         rows = table.splitlines()[2:]
-        assert [row.split("|")[3].strip() for row in rows] == ["argmax", "hungarian"]
+        cells = [tuple(cell.strip() for cell in row.split("|")) for row in rows]
+        assert [(row[2], row[4]) for row in cells] == [
+            *(("object", "argmax"), ("object", "hungarian")),
+            *(("image", "argmax"), ("image", "hungarian")),
+        ]
     results, samples, summary = read(tmp_path / "run")
-    assert len(samples) == 4 * 2 * 2
+    assert len(samples) == 4 * 2 * 2 * 2
     assert naming in summary
     assert "this project's own" in summary
     assert "WARNING: paco_val: results do not compare" not in summary
     assert "paco_val has 2 images, 2 objects, 4 parts, but the published split has 2410" in err
     metrics = results["metrics"]["paco_val"]
     assert set(metrics) == {"naming", "detection"}
-    row = metrics["naming"]["crop+blur_reverse_mask"]["argmax"]
+    assert set(metrics["naming"]) == set(metrics["detection"]) == {"object", "image"}
+    row = metrics["naming"]["object"]["crop+blur_reverse_mask"]["argmax"]
     assert row["all"]["parts"] == row["two_or_more_parts"]["parts"] == 4
     assert row["all"]["chance"] == 0.5
     assert results["splits"]["paco_val"]["evaluated_objects"] == 2
@@ -94,6 +89,22 @@ def test_one_protocol(
     assert {sample["object_id"] for sample in samples} == {900}
 
 
+@pytest.mark.parametrize("seen", ["object", "image"])
+def test_one_input(run: Any, root: PartsRoot, tmp_path: Path, seen: str) -> None:
+    words = ("--data-root", root.path, "--part-input", seen, "--modes", "crop", "--out", "run")
+    assert run(*VAL, *words)[0] == 0
+    results, samples, _ = read(tmp_path / "run")
+    assert results["config"]["settings"]["paco_val"]["inputs"] == [seen]
+    assert {sample["input"] for sample in samples} == {seen}
+    # The objects' boxes, grown by a tenth, and the whole images.
+    bounds = {900: (7, 8, 63, 52), 910: (16, 17, 104, 73)} if seen == "object" else {}
+    for sample in samples:
+        left, top, right, bottom = bounds.get(sample["object_id"], (0, 0, 120, 90))
+        for x0, y0, x1, y1 in sample["candidates_xyxy"]:
+            assert left <= x0 < x1 <= right
+            assert top <= y0 < y1 <= bottom
+
+
 def test_repeats_exactly(run: Any, root: PartsRoot, tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert run(*VAL, "--data-root", root.path, "--out", name)[0] == 0
@@ -104,8 +115,10 @@ def test_repeats_exactly(run: Any, root: PartsRoot, tmp_path: Path) -> None:
 def test_unmarked_pictures_name_at_chance(run: Any, root: PartsRoot, tmp_path: Path) -> None:
     words = ("--data-root", root.path, "--proposals", "gt", "--modes", "none", "--out", "run")
     assert run(*VAL, *words)[0] == 0
-    row = read(tmp_path / "run")[0]["metrics"]["paco_val"]["naming"]["none"]["argmax"]["all"]
-    assert row["share"] == row["chance"]
+    inputs = read(tmp_path / "run")[0]["metrics"]["paco_val"]["naming"]
+    for name in ("object", "image"):
+        row = inputs[name]["none"]["argmax"]["all"]
+        assert row["share"] == row["chance"]
 
 
 def test_score_subtraction(run: Any, root: PartsRoot, tmp_path: Path) -> None:
@@ -137,11 +150,28 @@ def test_broken_image_and_broken_mask_are_told(run: Any, root: PartsRoot, tmp_pa
     assert "segmentation of annotation 911 is broken" in err
 
 
+def test_broken_mask_costs_its_object_only(run: Any, root: PartsRoot, tmp_path: Path) -> None:
+    root.add_images(1)
+    root.add(920, 920, MUG, 9, rectangle(10, 10, 60, 60), compressed)
+    root.add(921, 920, RIM, 9, rectangle(10, 10, 60, 10), compressed)["segmentation"]["size"] = [
+        9,
+        9,
+    ]
+    root.save()
+    assert run(*VAL, "--data-root", root.path, "--proposals", "gt", "--out", "run")[0] == 3
+    results, samples, _ = read(tmp_path / "run")
+    (unscored,) = results["splits"]["paco_val"]["unscored"]
+    assert unscored["sample_id"] == "paco_val:920:921"
+    assert "000000000009.jpg: object 920: segmentation of annotation 921 is broken" in str(unscored)
+    assert {sample["object_id"] for sample in samples} == {900, 910, 1000}
+
+
 def test_missing_image_makes_a_run_incomplete(run: Any, root: PartsRoot) -> None:
     (root.path / "images/val2017/000000000009.jpg").unlink()
     code, _, err = run(*VAL, "--data-root", root.path, "--proposals", "gt")
     assert code == 3
-    assert "left out: 1 objects whose image is missing" in err
+    assert "not scored: 2 parts: " in err
+    assert "000000000009.jpg cannot be decoded: [Errno 2] No such file" in err
 
 
 def test_strict_counts(run: Any, root: PartsRoot) -> None:
@@ -163,6 +193,7 @@ def test_missing_annotations(refusal: Any, tmp_path: Path) -> None:
         (("--post", "R"), "parts have no relations; choices: none, S"),
         (("--size-prior", "0.05"), "--size-prior has no meaning for splits of parts"),
         (("--template", "this is {}"), "--template has no meaning for splits of parts"),
+        (("--part-input", "crop"), "--part-input: invalid choice: 'crop'"),
     ],
 )
 def test_options_without_a_meaning(
@@ -177,6 +208,11 @@ def test_sentences_and_parts_do_not_mix(refusal: Any, root: PartsRoot) -> None:
     assert "demo is a split of sentences, and is evaluated in a run of its own" in line
 
 
+def test_input_of_parts_is_not_for_sentences(refusal: Any) -> None:
+    line = refusal("--split", "demo", "--part-input", "image")
+    assert "--part-input has no meaning for demo: it has no parts" in line
+
+
 def test_demo_needs_no_download(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fgvp_eval.demo import parts_dataset
 
@@ -186,7 +222,7 @@ def test_demo_needs_no_download(run: Any, tmp_path: Path, monkeypatch: pytest.Mo
     code, out, err = run("--split", "demo_parts", "--limit", "6", "--out", "run")
     parts_dataset.parts_data_root.cache_clear()
     assert code == 0, err
-    assert {row.split("|")[2].strip() for row in out.splitlines() if "demo_parts" in row} == {
+    assert {row.split("|")[3].strip() for row in out.splitlines() if "demo_parts" in row} == {
         *("none", "crop", "circle", "contour", "blur_reverse_mask")
     }
     assert "this is the **demo**" in read(tmp_path / "run")[2]

@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fgvp_eval.cli import parse_config
 from fgvp_eval.config import SplitSettings
-from fgvp_eval.drawing import DrawStyle, blur_facts, draw_styles
+from fgvp_eval.drawing import DrawStyle, blur_facts, draw_styles, image_seed
 from fgvp_eval.metrics import Metrics
 from fgvp_eval.presets import PRESETS, parse_preset
 from fgvp_eval.tables import TableRow, format_table
@@ -20,6 +21,8 @@ PUBLISHED = {
     "reclip-r": ("P B4", "B-32", "R", (45.8, 47.9, 59.3)),
     "redcircle-r": ("P C1", "B-32", "R", (43.9, 45.3, 57.3)),
     "fgvp-r": ("P D4", "B-32", "R", (52.0, 53.3, 62.1)),
+    "redcircle-s-nocrop": ("C1 C3 C4", "L-14-336", "S", (51.4, 56.3, 58.3)),
+    "fgvp-s-nocrop": ("D1 D3 D4", "L-14-336", "S", (52.9, 57.4, 58.1)),
     "redcircle-s": ("P C1 C3 C4", "L-14-336", "S", (51.6, 58.1, 60.0)),
     "fgvp-s": ("P D1 D3 D4", "L-14-336", "S", (53.9, 59.3, 61.0)),
     "redcircle-rs": ("P C1 C3 C4", "L-14-336", "RS", (56.8, 58.6, 62.2)),
@@ -102,6 +105,15 @@ def test_own_drawing_and_colours() -> None:
     assert draw_styles(["mask"], None, 0)["mask"] == DrawStyle(RenderOptions())
 
 
+def test_random_colours_are_those_of_the_run_and_the_image() -> None:
+    image = np.zeros((4, 6, 3), np.uint8)
+    other = np.ones_like(image)
+    seeds = [image_seed(*of) for of in ((0, image), (1, image), (0, other), (0, image[:, :5]))]
+    assert len(set(seeds)) == 4
+    assert image_seed(0, np.asfortranarray(image)) == seeds[0]
+    RenderOptions(seed=seeds[0])
+
+
 @pytest.mark.parametrize(("side", "drawn"), [(224, 384), (336, 384), (384, 384), (64, 64)])
 def test_small_models_are_drawn_at_their_own_size(side: int, drawn: int) -> None:
     style = DrawStyle(RenderOptions(), frame=384)
@@ -150,14 +162,15 @@ def test_presets_run_with_the_demo_models(run: Any, root: Any, tmp_path: Path, n
 
 @pytest.mark.usefixtures("random_models")
 @pytest.mark.parametrize("proposals", ["detections", "gt"])
+@pytest.mark.parametrize(("name", "number"), [("reclip-r", "47.9"), ("redcircle-s-nocrop", "56.3")])
 def test_published_number_is_for_detected_boxes_only(
-    run: Any, make_root: Any, tmp_path: Path, proposals: str
+    run: Any, make_root: Any, tmp_path: Path, proposals: str, name: str, number: str
 ) -> None:
     root = make_root("refcoco+")
     for ref in root.refs:
         ref["split"] = "val"
     root.save(root.detections())
-    words = ("--split", "refcoco+_val", "--data-root", root.path, "--preset", "reclip-r")
+    words = ("--split", "refcoco+_val", "--data-root", root.path, "--preset", name)
     models = ("--sam", "demo", "--clip", "demo", "--proposals", proposals, "--out", "run")
     code, out, err = run(*words, *models, "--limit", "3")
     assert code == 0, err
@@ -166,4 +179,4 @@ def test_published_number_is_for_detected_boxes_only(
     summary = (tmp_path / "run" / "summary.md").read_text()
     assert ("no published number stands beside these" in summary) == (proposals == "gt")
     if proposals == "detections":
-        assert body[head.index("published %")] == "47.9"
+        assert body[head.index("published %")] == number

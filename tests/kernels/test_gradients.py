@@ -55,3 +55,17 @@ def test_gradcheck_of_binary_masks(fit):
 def test_nothing_is_tracked_that_needs_no_gradient():
     image, masks = torch.rand(3, 5, 7), torch.rand(2, 5, 7)
     assert not render_batch(image, masks, size=4, normalize="clip").requires_grad
+
+
+@pytest.mark.parametrize("order", ["resize_first", "render_first"])
+def test_gradients_after_a_call_in_inference_mode(order):
+    """What is kept between calls must be of use to both."""
+    masks = torch.rand(2, 9, 13) < 0.3
+    keywords = {"size": 7, "order": order, "normalize": "clip", "options": RenderOptions(sigma=2.7)}
+    with torch.inference_mode():
+        plain = render_batch(torch.ones(3, 9, 13), masks, MODES, **keywords)
+    image = torch.ones(3, 9, 13, requires_grad=True)
+    pictures = render_batch(image, masks, MODES, **keywords)
+    pictures.sum().backward()
+    torch.testing.assert_close(pictures, plain)
+    assert image.grad.abs().sum() > 0

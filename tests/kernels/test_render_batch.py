@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from fgvp_kernels import Mode, RenderOptions, render_batch
+from fgvp_kernels import Mode, PackedMasks, RenderOptions, mask_stacks, render_batch
 from fgvp_kernels.backends import torch_backend
 
 MODES = [mode.value for mode in Mode]
@@ -166,6 +168,44 @@ def test_chunks_do_not_show(monkeypatch):
     expected = render_batch(image, masks, MODES, size=24, options=options)
     monkeypatch.setattr(torch_backend, "_CHUNK_BYTES", 400_000)
     assert torch.equal(render_batch(image, masks, MODES, size=24, options=options), expected)
+
+
+@pytest.mark.parametrize("order", ["resize_first", "render_first"])
+def test_boxes_do_not_show(monkeypatch, order):
+    """Small pictures are drawn whole, large ones a candidate's box at a time."""
+    image, masks = pictures(count=5)
+    masks[0] = False
+    options = RenderOptions(tint_color=torch.rand(5, 3) * 255)
+    for keywords in ({"size": 24}, {"size": 24, "options": options}, {}):
+        whole = render_batch(image, masks, MODES, order=order, **keywords)
+        with monkeypatch.context() as patch:
+            patch.setattr(mask_stacks, "_SMALL_CANVAS", 0)
+            boxed = render_batch(image, masks, MODES, order=order, **keywords)
+        assert torch.equal(boxed, whole)
+
+
+@pytest.mark.filterwarnings("error")
+def test_read_only_arrays_are_taken_without_a_warning():
+    image, masks = pictures()
+    boxes = np.tile(np.float32([3, 2, 20, 18]), (4, 1))
+    array, bits, pixels = image.permute(1, 2, 0).numpy().copy(), masks.numpy(), masks.numpy() * 255
+    packed = np.packbits(bits, axis=-1)
+    planes = np.ascontiguousarray(array.transpose(2, 0, 1)).transpose(1, 2, 0)
+    expected = render_batch(image, masks, "circle", boxes=boxes, size=24)
+    for given in (array, bits, pixels, packed, planes, boxes):
+        given.flags.writeable = False
+    for form in (bits, pixels.astype(np.uint8), PackedMasks(packed, bits.shape)):
+        drawn = render_batch(planes, form, "circle", boxes=boxes[::-1], size=24)
+        assert torch.equal(drawn, expected)
+    assert torch.equal(render_batch(array, masks, "circle", boxes=boxes, size=24), expected)
+
+
+def test_sides_may_be_integers_of_numpy():
+    image, masks = pictures()
+    options = RenderOptions(sigma=np.float32(3), line_width=np.int64(2), seed=np.int64(1))
+    options = replace(options, line_color="random")
+    drawn = render_batch(image, masks, "contour", size=np.int64(24), options=options)
+    assert drawn.shape[2:] == (24, 24)
 
 
 def test_colors():

@@ -13,6 +13,12 @@ IMAGE = torch.zeros(3, 8, 10, dtype=torch.uint8)
 MASKS = torch.zeros(2, 8, 10, dtype=torch.bool)
 
 
+def transparent() -> Image.Image:
+    image = Image.new("P", (10, 8))
+    image.info["transparency"] = 0
+    return image
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -44,7 +50,19 @@ MASKS = torch.zeros(2, 8, 10, dtype=torch.bool)
         ({"masks": MASKS.float() + 1.5}, ValueError, r"masks .* \[0, 1\], got values from 1.5 to"),
         ({"masks": MASKS.float() * float("nan")}, ValueError, r"masks .* \[0, 1\]"),
         ({"masks": 5}, TypeError, "masks must be a tensor or array .* got int"),
-        ({"masks": [MASKS[0]]}, TypeError, r"masks\[0\] must be a COCO RLE dict"),
+        ({"masks": [MASKS[0]]}, TypeError, "masks as a list must hold COCO RLE dicts; stack"),
+        ({"masks": [7]}, TypeError, r"masks\[0\] must be a COCO RLE dict"),
+        ({"images": IMAGE[None][:0]}, ValueError, r"images must be \[3, H, W\] .* got \[0, 3"),
+        ({"images": (IMAGE / 255).to_sparse()}, TypeError, "images must be a dense .* a sparse"),
+        ({"masks": MASKS.to("meta")}, TypeError, "masks must be a dense .* a meta one"),
+        ({"images": transparent()}, ValueError, "PIL image with transparent colours"),
+        ({"device": "nonsense"}, ValueError, "device must be one that torch knows"),
+        ({"device": "meta"}, ValueError, "device must be one that can compute here, got 'meta'"),
+        ({"boxes": np.ones((2, 4), np.complex64)}, TypeError, "boxes must be numbers"),
+        ({"boxes": torch.ones(2, 4) * 1j}, TypeError, "boxes must be real numbers"),
+        ({"boxes": [[0, 0, 1e300, 9]] * 2}, ValueError, "boxes must be finite"),
+        ({"normalize": ((float("nan"), 0, 0), (1, 1, 1))}, ValueError, "must have finite means"),
+        ({"out": IMAGE[None].expand(2, -1, -1, -1)}, ValueError, "out must be contiguous"),
         ({"masks": PackedMasks.pack(MASKS[:, :4])}, ValueError, r"\(8, 10\); got \(4, 10\)"),
         (
             {"masks": MaskLogits(torch.zeros(1, 4, 4), (8, 8), (9, 9))},
@@ -68,6 +86,7 @@ MASKS = torch.zeros(2, 8, 10, dtype=torch.bool)
         ({"normalize": 3}, TypeError, "normalize must be None, 'clip' or a pair"),
         ({"normalize": ((1, 2), (1, 2))}, ValueError, "three means and three stds"),
         ({"normalize": ((0, 0, 0), (1, 0, 1))}, ValueError, "positive stds"),
+        ({"normalize": ((0, 0, 0), (1, float("inf"), 1))}, ValueError, "positive stds"),
         ({"normalize": "clip", "dtype": torch.uint8}, ValueError, "dtype must be floating point"),
         ({"dtype": torch.int32}, ValueError, "dtype must be one of .* got torch.int32"),
         ({"dtype": "half"}, TypeError, "dtype must be a torch.dtype, got str"),
@@ -93,6 +112,17 @@ def test_call(change, error, message):
         render_batch(arguments.pop("images"), arguments.pop("masks"), **arguments)
 
 
+def test_out_must_not_be_read_from():
+    memory = torch.zeros(2, 3, 8, 10, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="out must not share memory with images"):
+        render_batch(memory[1], MASKS, out=memory)
+    masks = memory.flatten()[:160].view(2, 8, 10)
+    with pytest.raises(ValueError, match="out must not share memory with masks"):
+        render_batch(IMAGE, masks, out=memory)
+    with pytest.raises(ValueError, match="out must not require gradients"):
+        render_batch(IMAGE, MASKS, dtype=torch.float32, out=memory.float().requires_grad_())
+
+
 def test_native_size_needs_equal_images():
     with pytest.raises(ValueError, match="size=None needs images of equal size"):
         render_batch([IMAGE, IMAGE[:, :5]], [MASKS, MASKS[:, :5]])
@@ -101,9 +131,9 @@ def test_native_size_needs_equal_images():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"sigma": -1}, ValueError, "sigma must be finite and >= 0, got -1"),
-        ({"sigma": float("inf")}, ValueError, "sigma must be finite"),
-        ({"sigma": float("nan")}, ValueError, "sigma must be finite"),
+        ({"sigma": -1}, ValueError, "sigma must be between 0 and 100000, got -1"),
+        ({"sigma": float("inf")}, ValueError, "sigma must be between"),
+        ({"sigma": float("nan")}, ValueError, "sigma must be between"),
         ({"sigma": "big"}, TypeError, "sigma must be a number, got str"),
         ({"blur": "box"}, ValueError, "blur must be one of gaussian, pil, got 'box'"),
         ({"luma": "rec709"}, ValueError, "luma must be one of bt601, bgr"),
@@ -113,6 +143,9 @@ def test_native_size_needs_equal_images():
         ({"line_width": 0}, ValueError, "line_width must be >= 1, got 0"),
         ({"line_width": 1.5}, TypeError, "line_width must be an int, got float"),
         ({"seed": -1}, ValueError, "seed must be >= 0"),
+        ({"seed": 2**64}, ValueError, r"seed must be below 2\*\*64"),
+        ({"tint_color": torch.full((1, 3), 256)}, ValueError, "levels between 0 and 255"),
+        ({"tint_color": torch.full((1, 3), float("nan"))}, ValueError, "between 0 and 255"),
         ({"line_color": "pink"}, ValueError, "line_color must be one of red, .*random.*'pink'"),
         ({"tint_color": (1, 2)}, ValueError, "tint_color as a triple must be three ints"),
         ({"tint_color": (1, 2, 256)}, ValueError, "levels between 0 and 255"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ from fgvp_eval.data.downloads import DownloadError, Patience, download
 from fgvp_eval.data.inventory import annotation_ways, is_there, optional_pieces, read_contents
 from fgvp_eval.data.mirrors import Checksum, Piece, Source, image_piece, rebase, weights_piece
 from fgvp_eval.errors import DataError
+from fgvp_eval.progress import Progress
 from fgvp_eval.splits import Split
 
 _LOG = logging.getLogger(__name__)
 _ARCHIVES = ".downloads"  # under the data root, for archives until they are unpacked
-_SECONDS_BETWEEN_LINES = 5.0
 # So many images in a row that cannot be had mean a server that is down, not images that are gone.
 _FAILURES_IN_A_ROW = 8
 # Beginnings of image files; a server's error page sent with status 200 must not become an image.
@@ -108,7 +108,7 @@ class Acquirer:
     def _obtain(
         self,
         piece: Piece,
-        progress: _Progress | None = None,
+        images: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> None:
         """Get one file from the first of its addresses that has it.
@@ -121,7 +121,7 @@ class Acquirer:
         for source in wanted.sources:
             try:
                 if source.members is None:
-                    self._fetch(source, self.root / piece.path, progress, stop)
+                    self._fetch(source, self.root / piece.path, images, stop)
                     return
                 if piece.path in self._unpack(source):
                     return
@@ -134,20 +134,25 @@ class Acquirer:
         self,
         source: Source,
         target: Path,
-        progress: _Progress | None = None,
+        images: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> None:
-        own = progress or _Progress(source.file_name)
+        """Download to ``target``; an image's bytes count towards the progress of all images."""
         is_image = target.suffix in (".jpg", ".png")
-        download(
+        get = functools.partial(
+            download,
             source.url,
             target,
             checksum=source.checksum if self.check else Checksum(),
             patience=self.patience,
             check=_not_an_image if is_image else None,
-            on_bytes=own.add_bytes,
             stop=stop,
         )
+        if images is not None:
+            get(on_bytes=images.add_bytes)
+            return
+        with Progress(source.file_name, None, "byte") as progress:
+            get(on_size=progress.expect, on_bytes=progress.add)
 
     def _unpack(self, source: Source) -> set[str]:
         """Get an archive and take out all of its files that the data root lacks.
@@ -180,7 +185,6 @@ class Acquirer:
         if not names:
             return []
         _LOG.info("%s: getting %d images", name, len(names))
-        progress = _Progress(name, len(names))
         failures: list[str] = []
         in_a_row = 0
         give_up = threading.Event()
@@ -192,22 +196,22 @@ class Acquirer:
                 self._obtain(image_piece(image), progress, give_up)
             except DownloadError as error:
                 return f"{image}: {error}"
-            progress.add_file()
+            progress.add()
             return None
 
         pool = ThreadPoolExecutor(self.jobs)
-        try:
-            for failure in pool.map(one, names):
-                in_a_row = 0 if failure is None else in_a_row + 1
-                if failure is not None:
-                    failures.append(failure)
-                if in_a_row == _FAILURES_IN_A_ROW and not give_up.is_set():
-                    _LOG.warning("%d images in a row cannot be had; giving up", in_a_row)
-                    give_up.set()
-        finally:
-            give_up.set()  # Ctrl-C: those not begun are not begun
-            pool.shutdown(cancel_futures=True)
-        progress.finish()
+        with Progress(name, len(names), "image") as progress:
+            try:
+                for failure in pool.map(one, names):
+                    in_a_row = 0 if failure is None else in_a_row + 1
+                    if failure is not None:
+                        failures.append(failure)
+                    if in_a_row == _FAILURES_IN_A_ROW and not give_up.is_set():
+                        _LOG.warning("%d images in a row cannot be had; giving up", in_a_row)
+                        give_up.set()
+            finally:
+                give_up.set()  # Ctrl-C: those not begun are not begun
+                pool.shutdown(cancel_futures=True)
         return failures
 
 
@@ -215,34 +219,3 @@ def _not_an_image(path: Path) -> str | None:
     with path.open("rb") as file:
         start = file.read(8)
     return None if start.startswith(_IMAGE_STARTS) else "what it gives is no image"
-
-
-class _Progress:
-    """Tells every few seconds how far a download is; safe to call from several threads."""
-
-    def __init__(self, name: str, total: int | None = None) -> None:
-        self._name, self._total = name, total
-        self._files, self._bytes = 0, 0
-        self._last = time.monotonic()
-        self._lock = threading.Lock()
-
-    def add_bytes(self, count: int) -> None:
-        """Count bytes that have arrived."""
-        with self._lock:
-            self._bytes += count
-            if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
-                self._last = time.monotonic()
-                self._say()
-
-    def add_file(self) -> None:
-        """Count a file that is complete."""
-        with self._lock:
-            self._files += 1
-
-    def finish(self) -> None:
-        """Say where the count stands at the end."""
-        self._say()
-
-    def _say(self) -> None:
-        files = "" if self._total is None else f"{self._files} of {self._total} files, "
-        _LOG.info("%s: %s%.1f MB", self._name, files, self._bytes / 1e6)

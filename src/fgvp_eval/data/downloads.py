@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from fgvp_eval.data.mirrors import Checksum
+from fgvp_eval.data_files import file_digest
 
 _LOG = logging.getLogger(__name__)
 _BLOCK = 1 << 16
@@ -64,6 +64,7 @@ def download(
     checksum: Checksum = _NOTHING_KNOWN,
     patience: Patience = _DEFAULT_PATIENCE,
     check: Callable[[Path], str | None] | None = None,
+    on_size: Callable[[int | None, int], None] = lambda total, done: None,
     on_bytes: Callable[[int], None] = lambda count: None,
     stop: threading.Event | None = None,
 ) -> None:
@@ -78,6 +79,8 @@ def download(
         checksum: What is known of the file.
         patience: How long to keep trying.
         check: Looks at the finished file and returns what is wrong with it, or None.
+        on_size: Told, whenever the server begins to send, the bytes of the whole file (None if it
+            does not say) and how many of them are there already.
         on_bytes: Told the number of bytes of each block that arrives.
         stop: Once it is set, no further attempt is made, and a wait for one ends.
 
@@ -93,7 +96,7 @@ def download(
             raise DownloadError(f"{url}: stopped")
         before = _size(partial)
         try:
-            resumed = _fetch(url, partial, patience.timeout, on_bytes)
+            resumed = _fetch(url, partial, patience.timeout, on_size, on_bytes)
         except _Dropped as dropped:
             # Whoever makes progress may go on: a bad line needs many attempts for a large file.
             failures = 1 if _size(partial) > before else failures + 1
@@ -116,16 +119,19 @@ def mismatch(path: Path, checksum: Checksum) -> str | None:
     """Return how a file differs from what is known of it, or None if it does not."""
     for name, expected in (("sha256", checksum.sha256), ("md5", checksum.md5)):
         if expected:
-            digest = hashlib.new(name, usedforsecurity=False)
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-            if not digest.hexdigest().startswith(expected):
-                return f"its {name} is {digest.hexdigest()}, expected {expected}"
+            digest = file_digest(path, name)
+            if not digest.startswith(expected):
+                return f"its {name} is {digest}, expected {expected}"
     return None
 
 
-def _fetch(url: str, partial: Path, timeout: float, on_bytes: Callable[[int], None]) -> bool:
+def _fetch(
+    url: str,
+    partial: Path,
+    timeout: float,
+    on_size: Callable[[int | None, int], None],
+    on_bytes: Callable[[int], None],
+) -> bool:
     """Make one attempt and return whether it went on from bytes of an earlier one."""
     start, validator = _resume_point(url, partial)
     headers = {"User-Agent": "fgvp-eval", "Accept-Encoding": "identity"}
@@ -143,6 +149,7 @@ def _fetch(url: str, partial: Path, timeout: float, on_bytes: Callable[[int], No
             length = response.headers.get("Content-Length")
             end = None if length is None else start + int(length)
             _note(url, partial, response)
+            on_size(end, start)
             _receive(response, partial, start, on_bytes)
     except HTTPError as error:
         _give_up_or_retry(url, partial, start, error)

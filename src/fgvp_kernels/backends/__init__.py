@@ -17,7 +17,7 @@ BACKENDS = ("torch", "triton")
 
 def available_backends() -> tuple[str, ...]:
     """Names of the backends that can run on this machine."""
-    reason = _why_no_triton(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    reason = why_no_triton(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     return ("torch",) if reason else BACKENDS
 
 
@@ -30,11 +30,10 @@ def select_backend(name: str, batch: RenderBatch) -> Renderer:
     """
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"backend must be one of auto, {', '.join(BACKENDS)}; got {name!r}")
-    if name != "torch":
-        device = batch.images[0].image.device
-        reason = _why_no_triton(device)
-        if name == "auto" and device.type == "cpu":
-            reason = "the interpreter is for tests"
+    device = batch.images[0].image.device
+    # On a CPU there is only Triton's interpreter, which is for tests and must be asked for.
+    if name == "triton" or (name == "auto" and device.type != "cpu"):
+        reason = why_no_triton(device)
         if reason is None:
             from fgvp_kernels.backends import triton_backend
 
@@ -49,7 +48,7 @@ def select_backend(name: str, batch: RenderBatch) -> Renderer:
     return torch_backend.render
 
 
-def _why_no_triton(device: torch.device) -> str | None:
+def why_no_triton(device: torch.device) -> str | None:
     """Return why the Triton backend cannot run on ``device``, or None if it can."""
     try:
         if importlib.util.find_spec("triton") is None:

@@ -8,26 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 
 from fgvp_kernels.backends.torch_compose import (
-    BicubicWindow,
     FinishedPlanes,
-    SquashTaps,
+    Plane,
     blend,
+    draw_bicubic,
     finish,
     finish_planes,
     select,
-    select_in_boxes,
+    select_by_bits,
 )
 from fgvp_kernels.backends.torch_drawing import Canvas, resize_image
+from fgvp_kernels.backends.torch_resampling import BicubicMatrices, resampling_of
 from fgvp_kernels.batch import Candidates, RenderBatch, Settings, color_rows
-from fgvp_kernels.frames import Order, Size, make_frame
-from fgvp_kernels.mask_stacks import Coverage, DenseMasks
-from fgvp_kernels.modes import Effect, ModeSpec, Region
+from fgvp_kernels.frames import Size, make_frame
+from fgvp_kernels.mask_stacks import Coverage, WindowMask, worth_boxes
+from fgvp_kernels.modes import COLORED, Effect, ModeSpec, Region
 from fgvp_kernels.regions import (
     crop_windows,
     draw_shapes,
@@ -92,14 +91,28 @@ def _draw_crops(
     pictures: torch.Tensor,
 ) -> None:
     """Draw modes that crop: each candidate's box is an image of its own, with one candidate."""
+    specs = settings.specs
+    # Crops without a mark differ in nothing but their levels, and are finished all at once.
+    together = settings.options.fit in ("squash", "center_crop")
+    plain = [k for k in modes if together and specs[k].region is Region.NOTHING]
+    marked = [k for k in modes if k not in plain]
     windows = crop_windows(image.boxes, image.size, settings.order)
-    for i, (left, top, right, bottom) in enumerate(windows.tolist()):
-        part = image.image[:, top:bottom, left:right]
-        mask = image.masks.dense(i, i + 1)[:, top:bottom, left:right]  # [1, y, x]
-        candidate = Candidates(part, DenseMasks(mask), None, image.first + i)
-        rows = slice(i, i + 1)
-        drawing = _ImageDrawing(candidate, size, colors.of(rows), settings)
-        drawing.draw(modes, pictures[:, rows])
+    step = max(1, _CHUNK_BYTES // (36 * size[0] * size[1]))
+    for start in range(0, len(windows), step):
+        stop = min(start + step, len(windows))
+        levels: dict[int, list[torch.Tensor]] = {k: [] for k in plain}
+        for i in range(start, stop):
+            left, top, right, bottom = windows[i]
+            y, x, one = slice(top, bottom), slice(left, right), slice(i, i + 1)
+            mask = WindowMask(image.masks, i, y, x)
+            candidate = Candidates(image.image[:, y, x], mask, None, image.first + i)
+            drawing = _ImageDrawing(candidate, size, colors.of(one), settings)
+            if marked:
+                drawing.draw(marked, pictures[:, one])
+            for k in plain:
+                levels[k].append(drawing.unmarked(specs[k].effect))
+        for k, parts in levels.items():
+            pictures[k, start:stop].copy_(finish(torch.cat(parts), settings))
 
 
 class _ImageDrawing:
@@ -110,12 +123,11 @@ class _ImageDrawing:
         self.colors = colors
         self.settings = settings
         self.frame = make_frame(image.size, size, settings.order, settings.options.fit)
-        resamples = self.frame.scaled != self.frame.canvas
-        self.is_squashed = resamples and settings.order is Order.RESIZE_FIRST
-        self.is_bicubic = resamples and settings.order is Order.RENDER_FIRST
         levels = resize_image(image.image, self.frame.canvas, work_dtype(image, settings))
         self.canvas = Canvas(levels, settings.options)
-        self.finished: dict[tuple[ModeSpec, tuple[int, int]], FinishedPlanes] = {}
+        self.resampling = resampling_of(self.frame, levels)
+        self.planes: dict[Effect, Plane] = {}
+        self.finished: dict[tuple[Effect, bool], FinishedPlanes] = {}
 
     def draw(self, modes: list[int], pictures: torch.Tensor) -> None:
         """Draw the modes of these indices into ``pictures [K, N, 3, h, w]``."""
@@ -130,23 +142,32 @@ class _ImageDrawing:
             coverage: dict[tuple[Region, bool], Coverage] = {}
             for k in modes:
                 spec = self.settings.specs[k]
-                if spec.region is Region.NOTHING and not self.is_bicubic:
-                    for part, origin in self._windows(rows):
-                        target = pictures[k, part, :, :height, :width]
-                        self._copy_canvas(spec, part, origin, target)
-                    continue
                 key = (spec.region, spec.effect is Effect.OUTLINE)
-                if key not in coverage:
+                if key not in coverage and spec.region is not Region.NOTHING:
                     coverage[key] = self._coverage(spec, rows, coverage)
                 for part, origin in self._windows(rows):
-                    shown = coverage[key].of_rows(part.start - start, part.stop - start)
                     target = pictures[k, part, :, :height, :width]
-                    self._compose(spec, part, shown, origin, target)
+                    if spec.region is Region.NOTHING:
+                        self._copy_plane(spec, part, origin, target)
+                    else:
+                        shown = coverage[key].of_rows(part.start - start, part.stop - start)
+                        self._compose(spec, part, shown, origin, target)
 
-    @cached_property
-    def taps(self) -> SquashTaps | None:
-        """What is sampled where the canvas is squashed, else None."""
-        return SquashTaps.of(self.frame, self.canvas.levels) if self.is_squashed else None
+    def plane(self, effect: Effect, rows: slice) -> Plane:
+        """The picture of these candidates under an effect."""
+        plane = self.planes.get(effect)
+        if plane is None:
+            colors = self.colors.of(rows)
+            levels = self.canvas.changed(effect, colors.line, colors.tint)
+            plane = Plane(levels, self.resampling, self.frame.scaled, self.settings)
+            if self.colors.shared or effect not in COLORED:
+                self.planes[effect] = plane
+        return plane
+
+    def unmarked(self, effect: Effect) -> torch.Tensor:
+        """Levels ``[1, 3, h, w]`` of one candidate's picture under an effect everywhere."""
+        y, x = self._shown(self.frame.window_origin())
+        return self.plane(effect, slice(0, 1)).shown[..., y, x]
 
     def _bytes_per_candidate(self) -> int:
         image, canvas, output = (
@@ -164,10 +185,6 @@ class _ImageDrawing:
     ) -> Coverage:
         """What is inside, on the canvas; ``known`` has, and gets, the masks themselves."""
         canvas, options = self.frame.canvas, self.settings.options
-        if spec.region is Region.NOTHING:
-            shape = (rows.stop - rows.start, *canvas)
-            device = self.image.image.device
-            return Coverage.of(torch.zeros(shape, dtype=torch.bool, device=device))
         if spec.region is Region.MASK:
             masks = known.get((Region.MASK, False))
             if masks is None:
@@ -183,8 +200,8 @@ class _ImageDrawing:
         some = self.image.has_box[rows]
         side = min(self.frame.output)
         shapes = region_shapes(spec, boxes, some, canvas, options.line_width, side)
-        bits = draw_shapes(shapes, canvas)  # [n, h, w]
-        return Coverage(bits, shapes.boxes(canvas) if bits.device.type == "cpu" else None)
+        around = shapes.boxes(canvas) if worth_boxes(boxes.device, canvas) else None
+        return Coverage(draw_shapes(shapes, canvas, around), around)
 
     def _boxes(self, rows: slice, frame: Size) -> torch.Tensor:
         """Boxes ``[n, 4]`` of the candidates, xyxy in pixels of ``frame``."""
@@ -202,21 +219,20 @@ class _ImageDrawing:
         for i, (x, y) in enumerate(centres, start=rows.start):
             yield slice(i, i + 1), self.frame.window_origin((y, x))
 
-    def _copy_canvas(
+    def _shown(self, origin: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns of the scaled frame that an output window shows."""
+        y, x = (
+            slice(start, start + length)
+            for start, length in zip(origin, self.frame.visible, strict=True)
+        )
+        return y, x
+
+    def _copy_plane(
         self, spec: ModeSpec, rows: slice, origin: tuple[int, int], target: torch.Tensor
     ) -> None:
-        """Draw a mode that changes nothing into ``target [n, 3, y, x]``: no mask is looked at."""
-        colors = self.colors.of(rows)
-        _, levels = self.canvas.planes(spec, colors.line, colors.tint)  # [1, 3, H, W]
-        if self.is_squashed:
-            levels = F.interpolate(levels, self.frame.scaled, mode="bilinear")
-        else:
-            y, x = (
-                slice(start, start + length)
-                for start, length in zip(origin, self.frame.visible, strict=True)
-            )
-            levels = levels[..., y, x]
-        target.copy_(finish(levels, self.settings).expand_as(target))
+        """Draw a mode without a region into ``target [n, 3, y, x]``: no mask is looked at."""
+        y, x = self._shown(origin)
+        target.copy_(self.plane(spec.effect, rows).finished[..., y, x].expand_as(target))
 
     def _compose(
         self,
@@ -227,28 +243,28 @@ class _ImageDrawing:
         target: torch.Tensor,
     ) -> None:
         """Draw one mode of candidates that share a window into ``target [n, 3, y, x]``."""
-        height, width = self.frame.visible
-        y, x = slice(origin[0], origin[0] + height), slice(origin[1], origin[1] + width)
-        colors = self.colors.of(rows)
-        inside, outside = self.canvas.planes(spec, colors.line, colors.tint)
-        if self.is_bicubic:
-            window = BicubicWindow.of(self.frame, y, x, outside)
-            window.draw(inside, outside, coverage, self.settings, target)
+        inside, outside = self.plane(spec.effect, rows), self.plane(Effect.NOTHING, rows)
+        if spec.outside:
+            inside, outside = outside, inside
+        if isinstance(self.resampling, BicubicMatrices):
+            draw_bicubic(inside, outside, coverage, self.resampling, self.settings, origin, target)
             return
-        if self.taps is None and (height, width) != self.frame.canvas:
-            inside, outside = inside[..., y, x], outside[..., y, x]
-            coverage = Coverage.of(coverage.values[:, y, x])
+        y, x = self._shown(origin)
         if coverage.values.is_floating_point():
-            target.copy_(blend(inside, outside, coverage.values, self.taps, self.settings))
+            pictures = blend(inside, outside, coverage.values, self.resampling, self.settings)
+            target.copy_(pictures[..., y, x])
             return
-        key = (spec, origin)
+        key = (spec.effect, spec.outside)
         planes = self.finished.get(key)
         if planes is None:
-            planes = finish_planes(inside, outside, self.taps, self.settings)
-            if self.colors.shared and self.settings.options.fit != "object_crop":
+            planes = finish_planes(inside, outside, self.resampling, self.settings)
+            if self.colors.shared:
                 self.finished[key] = planes
+        if self.frame.visible != self.frame.scaled:
+            planes = planes.window(y, x)
+            coverage = Coverage.of(coverage.values[:, y, x])
         tracked = planes.inside.requires_grad or planes.outside.requires_grad
-        if coverage.boxes is not None and not tracked:
-            select_in_boxes(planes, coverage, self.taps, target)
+        if target.device.type == "cpu" and not tracked:
+            select_by_bits(planes, coverage, self.resampling, target)
         else:
-            target.copy_(select(planes, coverage.values, self.taps))
+            target.copy_(select(planes, coverage.values, self.resampling))

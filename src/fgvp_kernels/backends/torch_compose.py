@@ -1,4 +1,4 @@
-"""Composing pictures from two planes and a mask, and fitting them into the output.
+"""Composing pictures from two planes and a mask, and bringing them to the output.
 
 The planes ``inside`` and ``outside`` and the mask ``a`` live on the canvas; with ``R`` the linear
 resampling from the canvas to the output, every picture is ``R(outside + a · (inside - outside))``.
@@ -7,75 +7,79 @@ resampling from the canvas to the output, every picture is ``R(outside + a · (i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from fgvp_kernels.axis_operators import resize_matrix_on
+from fgvp_kernels.backends.torch_resampling import BicubicMatrices, Resampling, SquashTaps
 from fgvp_kernels.batch import Settings
-from fgvp_kernels.frames import Frame, bilinear_taps
-from fgvp_kernels.mask_stacks import Coverage, tight_boxes_of
+from fgvp_kernels.frames import Size
+from fgvp_kernels.mask_stacks import Coverage, tight_boxes_of, windows
 
 _Planes = TypeVar("_Planes", torch.Tensor, np.ndarray[Any, Any])
+_Integers = np.ndarray[Any, np.dtype[Any]]
 
-_INTEGER_OF_SIZE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_INTEGER_OF_SIZE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def finish(levels: torch.Tensor, settings: Settings) -> torch.Tensor:
     """Levels ``[n, 3, h, w]`` to values of the output: normalised, in its dtype."""
     if settings.dtype == torch.uint8:
         return (levels + 0.5).floor().clamp(0, 255).to(torch.uint8)
-    scale, shift = settings.affine(levels)  # [3, 1, 1]
+    scale, shift = settings.affine(levels)  # [3, h, w]
     return torch.addcmul(shift, levels, scale).to(settings.dtype)
 
 
-@dataclass(frozen=True, eq=False)
-class SquashTaps:
-    """The canvas axis that a squash shortens, and the two canvas pixels behind each output pixel.
+class Plane:
+    """One picture on the canvas, and what becomes of it at the output, made when first asked for.
 
-    The canvas has the output's size along the other axis, so no more than two are mixed.
+    Args:
+        levels: ``[1, 3, H, W]``, or ``[n, 3, H, W]`` with one picture per candidate; H = W = 1 for
+            a picture of one colour.
+        resampling: ``R``.
+        scaled: (h, w) that ``R`` leads to.
+        settings: Of the call.
     """
 
-    axis: int
-    first: torch.Tensor  # int64 [target]
-    second: torch.Tensor  # int64 [target]
-    fraction: torch.Tensor  # float, broadcasts over [n, 3, h, w]
+    def __init__(
+        self, levels: torch.Tensor, resampling: Resampling, scaled: Size, settings: Settings
+    ) -> None:
+        self.levels = levels
+        self.size = scaled
+        self.settings = settings
+        # Resampling does nothing to one colour.
+        self.resampling = None if levels.shape[2:] == (1, 1) else resampling
 
-    @classmethod
-    def of(cls, frame: Frame, like: torch.Tensor) -> SquashTaps:
-        """The taps of ``frame``, on the device and in the dtype of ``like``."""
-        along_height = frame.canvas[0] != frame.scaled[0]
-        which = 0 if along_height else 1
-        taps = bilinear_taps(frame.canvas[which], frame.scaled[which])
-        fraction = taps.fraction.to(like)
-        return cls(
-            axis=-2 if along_height else -1,
-            first=taps.first.to(like.device),
-            second=taps.second.to(like.device),
-            fraction=fraction[:, None] if along_height else fraction,
-        )
+    @cached_property
+    def taps(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The levels that a squash mixes."""
+        if isinstance(self.resampling, SquashTaps):
+            return self.resampling.split(self.levels)
+        return self.levels, self.levels
 
-    def split(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The first and the second canvas pixel of each output pixel."""
-        return maps.index_select(self.axis, self.first), maps.index_select(self.axis, self.second)
+    @cached_property
+    def scaled(self) -> torch.Tensor:
+        """``R(levels)``, ``[1 | n, 3, h, w]``, which bicubic resampling lets overshoot."""
+        if isinstance(self.resampling, BicubicMatrices):
+            return self.resampling.rows @ self.levels @ self.resampling.columns.mT
+        if isinstance(self.resampling, SquashTaps):
+            return torch.lerp(*self.taps, self.resampling.fraction)
+        return self.levels.expand(-1, -1, *self.size)
 
-    def split_window(
-        self, bits: np.ndarray[Any, Any], rows: slice, columns: slice
-    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """:meth:`split` of ``bits [h, w]`` for the output pixels of one window."""
-        first, second = self.first.numpy(), self.second.numpy()
-        if self.axis == -1:
-            return bits[rows, first[columns]], bits[rows, second[columns]]
-        return bits[first[rows], columns], bits[second[rows], columns]
+    @cached_property
+    def shown(self) -> torch.Tensor:
+        """The levels of the scaled frame, 0 to 255."""
+        overshoots = isinstance(self.resampling, BicubicMatrices)
+        return self.scaled.clamp(0.0, 255.0) if overshoots else self.scaled
 
-    def output_boxes(self, boxes: torch.Tensor) -> torch.Tensor:
-        """Boxes ``[n, 4]`` xyxy of the output pixels that sample any pixel of canvas ``boxes``."""
-        low = 0 if self.axis == -1 else 1
-        edges = list(boxes.unbind(1))
-        edges[low] = torch.searchsorted(self.second, edges[low].contiguous())
-        edges[low + 2] = torch.searchsorted(self.first, edges[low + 2].contiguous())
-        return torch.stack(edges, 1)
+    @cached_property
+    def finished(self) -> torch.Tensor:
+        """The output's values."""
+        if self.levels.shape[2:] == (1, 1):
+            return finish(self.levels, self.settings).expand(-1, -1, *self.size)
+        return finish(self.shown, self.settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,21 +95,33 @@ class FinishedPlanes:
     first_only: torch.Tensor | None = None
     second_only: torch.Tensor | None = None
 
+    @cached_property
+    def changes(self) -> tuple[_Integers, ...]:
+        """Bits in which a pixel differs from ``outside`` because tap 0, tap 1, or both are inside.
+
+        Those of both are what is left when those of either tap have been changed. CPU only.
+        """
+        inside, outside = _integers(self.inside), _integers(self.outside)
+        if self.first_only is None or self.second_only is None:
+            return (inside ^ outside,)
+        first, second = _integers(self.first_only) ^ outside, _integers(self.second_only) ^ outside
+        return first, second, first ^ second ^ inside ^ outside
+
+    def window(self, y: slice, x: slice) -> FinishedPlanes:
+        """What these rows and columns show, where nothing is squashed."""
+        return FinishedPlanes(self.inside[..., y, x], self.outside[..., y, x])
+
 
 def finish_planes(
-    inside: torch.Tensor, outside: torch.Tensor, taps: SquashTaps | None, settings: Settings
+    inside: Plane, outside: Plane, taps: SquashTaps | None, settings: Settings
 ) -> FinishedPlanes:
     """Resample and normalise the planes of a binary mask, once for all candidates."""
     if taps is None:
-        return FinishedPlanes(finish(inside, settings), finish(outside, settings))
-    in_0, in_1 = taps.split(inside)
-    out_0, out_1 = taps.split(outside)
-    return FinishedPlanes(
-        inside=finish(torch.lerp(in_0, in_1, taps.fraction), settings),
-        outside=finish(torch.lerp(out_0, out_1, taps.fraction), settings),
-        first_only=finish(torch.lerp(in_0, out_1, taps.fraction), settings),
-        second_only=finish(torch.lerp(out_0, in_1, taps.fraction), settings),
-    )
+        return FinishedPlanes(inside.finished, outside.finished)
+    (in_0, in_1), (out_0, out_1) = inside.taps, outside.taps
+    first_only = finish(torch.lerp(in_0, out_1, taps.fraction), settings)
+    second_only = finish(torch.lerp(out_0, in_1, taps.fraction), settings)
+    return FinishedPlanes(inside.finished, outside.finished, first_only, second_only)
 
 
 def select(planes: FinishedPlanes, bits: torch.Tensor, taps: SquashTaps | None) -> torch.Tensor:
@@ -118,123 +134,105 @@ def select(planes: FinishedPlanes, bits: torch.Tensor, taps: SquashTaps | None) 
     return torch.where(first == second, uniform, mixed)
 
 
-def select_in_boxes(
+def select_by_bits(
     planes: FinishedPlanes, coverage: Coverage, taps: SquashTaps | None, target: torch.Tensor
 ) -> None:
-    """:func:`select` on the CPU: copy the outside plane, then touch only what a mask reaches.
+    """:func:`select` on the CPU: copy the outside plane, then change only what a mask reaches.
+
+    ``outside ^ (change & word)`` with a word of ones or zeros is several times faster than a
+    selection by a mask of bools.
 
     Args:
         planes: Finished planes in the dtype of ``target``.
-        coverage: Binary coverage of the canvas, with its boxes.
+        coverage: Binary coverage of the canvas.
         taps: The squash, or None.
         target: ``[n, 3, h, w]``; written.
     """
     target.copy_(planes.outside.expand_as(target))
-    pictures, inside = _integers(target), _integers(planes.inside)
-    mixed = None
-    if planes.first_only is not None and planes.second_only is not None:
-        mixed = (_integers(planes.first_only), _integers(planes.second_only))
+    pictures = _integers(target)
     pixels = coverage.values.numpy()  # [n, h, w]
     boxes = coverage.boxes
-    assert boxes is not None
-    if taps is not None:
+    if boxes is not None and taps is not None:
         boxes = taps.output_boxes(boxes)
-    for i, (left, top, right, bottom) in enumerate(boxes.tolist()):
-        if bottom <= top or right <= left:
-            continue
-        rows, columns = slice(top, bottom), slice(left, right)
-        picture = pictures[i, :, rows, columns]  # [3, y, x]
-        if taps is None or mixed is None:
-            np.copyto(picture, _of(inside, i)[:, rows, columns], where=pixels[i, rows, columns])
-            continue
-        first, second = taps.split_window(pixels[i], rows, columns)  # [y, x]
-        np.copyto(picture, _of(inside, i)[:, rows, columns], where=first & second)
-        first_only, second_only = (_of(plane, i)[:, rows, columns] for plane in mixed)
-        np.copyto(picture, first_only, where=first & ~second)
-        np.copyto(picture, second_only, where=second & ~first)
+    for part, rows, columns in windows(boxes, len(pixels), *pictures.shape[2:]):
+        bits: tuple[np.ndarray[Any, Any], ...] = (pixels[part, rows, columns],)  # [m, y, x]
+        if taps is not None:
+            first, second = taps.split_window(pixels[part], rows, columns)
+            bits = (first, second, first & second)
+        picture = pictures[part, :, rows, columns]  # [m, 3, y, x]
+        for change, changed in zip(planes.changes, bits, strict=True):
+            words = changed.astype(picture.dtype)
+            np.negative(words, out=words)
+            picture ^= _of(change, part)[:, :, rows, columns] & words[:, None]
 
 
 def blend(
-    inside: torch.Tensor,
-    outside: torch.Tensor,
+    inside: Plane,
+    outside: Plane,
     weights: torch.Tensor,
     taps: SquashTaps | None,
     settings: Settings,
 ) -> torch.Tensor:
     """Pictures of soft masks ``weights [n, h, w]``: ``[n, 3, h, w]``."""
-    weights = weights[:, None].to(outside.dtype)  # [n, 1, h, w]
+    weights = weights[:, None].to(outside.levels.dtype)  # [n, 1, h, w]
     if taps is None:
-        return finish(torch.lerp(outside, inside, weights), settings)
-    base_0, base_1 = taps.split(outside)
-    step_0, step_1 = taps.split(inside - outside)
+        return finish(torch.lerp(outside.levels, inside.levels, weights), settings)
+    step_0, step_1 = (i - o for i, o in zip(inside.taps, outside.taps, strict=True))
     weight_0, weight_1 = taps.split(weights)
-    levels = torch.lerp(base_0, base_1, taps.fraction)
-    levels = levels + weight_0 * ((1.0 - taps.fraction) * step_0)
+    levels = outside.scaled + weight_0 * ((1.0 - taps.fraction) * step_0)
     return finish(levels + weight_1 * (taps.fraction * step_1), settings)
 
 
-@dataclass(frozen=True, eq=False)
-class BicubicWindow:
-    """Antialiased bicubic resampling of the canvas, of which one window is shown.
+def draw_bicubic(
+    inside: Plane,
+    outside: Plane,
+    coverage: Coverage,
+    matrices: BicubicMatrices,
+    settings: Settings,
+    origin: tuple[int, int],
+    target: torch.Tensor,
+) -> None:
+    """Draw on the canvas, resample, clamp to 0-255: into ``target [n, 3, y, x]``.
 
-    Attributes:
-        rows: float ``[y, H]``, the shown rows of the resize matrix.
-        columns: float ``[x, W]``, the shown columns' rows of the other one.
+    ``R(outside + a · (inside - outside)) = R(outside) + R(a · (inside - outside))``: the first
+    term is shared, the second needs only the pixels that a mask reaches.
+
+    Args:
+        inside, outside: The planes.
+        coverage: What is inside.
+        matrices: ``R``.
+        settings: Of the call.
+        origin: Top left corner (y, x) of the window that ``target`` shows.
+        target: Written.
     """
-
-    rows: torch.Tensor
-    columns: torch.Tensor
-
-    @classmethod
-    def of(cls, frame: Frame, y: slice, x: slice, like: torch.Tensor) -> BicubicWindow:
-        """Resampling of ``frame``, shown for outputs ``y`` and ``x`` of the scaled frame."""
-        rows, columns = (
-            resize_matrix_on(source, target, like.device, like.dtype)
-            for source, target in zip(frame.canvas, frame.scaled, strict=True)
-        )
-        return cls(rows[y], columns[x])
-
-    def draw(
-        self,
-        inside: torch.Tensor,
-        outside: torch.Tensor,
-        coverage: Coverage,
-        settings: Settings,
-        target: torch.Tensor,
-    ) -> None:
-        """Draw on the canvas, resample, clamp to 0-255: into ``target [n, 3, y, x]``.
-
-        ``R(outside + a · (inside - outside)) = R(outside) + R(a · (inside - outside))``: the first
-        term is shared, the second needs only the pixels that a mask reaches.
-        """
-        base = self.rows @ outside @ self.columns.mT  # [1 | n, 3, y, x]
-        change = inside - outside  # [1 | n, 3, H, W]
-        target.copy_(finish(base.clamp(0.0, 255.0), settings).expand_as(target))
-        boxes = coverage.boxes if coverage.boxes is not None else tight_boxes_of(coverage.values)
-        for i, (left, top, right, bottom) in enumerate(boxes.tolist()):
-            if right <= left:
-                continue
-            weights = coverage.values[i, top:bottom, left:right]  # [b, r]
-            part = _of(change, i)[:, top:bottom, left:right] * weights  # [3, b, r]
-            y = _reach(top, bottom, self.rows)
-            x = _reach(left, right, self.columns)
-            levels = _of(base, i)[:, y, x]
-            levels = levels + self.rows[y, top:bottom] @ part @ self.columns[x, left:right].mT
-            target[i, :, y, x] = finish(levels.clamp(0.0, 255.0), settings)
+    y, x = (
+        slice(start, start + length) for start, length in zip(origin, target.shape[2:], strict=True)
+    )
+    base = outside.scaled[..., y, x]  # [1 | n, 3, y, x]
+    target.copy_(outside.finished[..., y, x].expand_as(target))
+    change = inside.levels - outside.levels  # [1 | n, 3, H, W]
+    rows, columns = matrices.rows[y], matrices.columns[x]
+    boxes = coverage.boxes if coverage.boxes is not None else tight_boxes_of(coverage.values)
+    for part, tall, wide in windows(boxes, *coverage.values.shape):
+        weights = coverage.values[part, None, tall, wide]  # [1, 1, b, r]
+        inner = _of(change, part)[..., tall, wide] * weights  # [1, 3, b, r]
+        y, x = _reach(tall, rows), _reach(wide, columns)
+        levels = rows[y, tall] @ inner @ columns[x, wide].mT
+        levels = _of(base, part)[..., y, x] + levels
+        target[part, :, y, x] = finish(levels.clamp(0.0, 255.0), settings)
 
 
-def _reach(start: int, stop: int, matrix: torch.Tensor) -> slice:
-    """Outputs of ``matrix [target, source]`` that look at any of the sources start to stop."""
-    used = (matrix[:, start:stop] != 0).any(1).nonzero()
+def _reach(sources: slice, matrix: torch.Tensor) -> slice:
+    """Outputs of ``matrix [target, source]`` that look at any of ``sources``."""
+    used = (matrix[:, sources] != 0).any(1).nonzero()
     return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
 
 
-def _of(planes: _Planes, i: int) -> _Planes:
-    """The plane of candidate ``i``: its own, or the one that all share."""
-    plane: _Planes = planes[i if len(planes) > 1 else 0]
-    return plane
+def _of(planes: _Planes, part: slice) -> _Planes:
+    """The planes of these candidates: their own, or the one that all share."""
+    return planes[part] if len(planes) > 1 else planes
 
 
-def _integers(values: torch.Tensor) -> np.ndarray[Any, Any]:
-    """The same memory as integers of the same size, which NumPy copies whatever the dtype."""
+def _integers(values: torch.Tensor) -> _Integers:
+    """The same memory as integers of the same size."""
     return values.view(_INTEGER_OF_SIZE[values.element_size()]).numpy()

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from fgvp_kernels.axis_operators import blur_image
 from fgvp_kernels.frames import Size
-from fgvp_kernels.modes import Effect, ModeSpec
+from fgvp_kernels.modes import Effect
 from fgvp_kernels.options import Luma, RenderOptions
 
 # ITU-R BT.601 luma of R, G, B.
@@ -68,31 +68,29 @@ class Canvas:
         """``[3, h, w]``."""
         return blur_image(self.levels, self.options.sigma, self.options.blur)
 
-    def planes(
-        self, spec: ModeSpec, line_color: torch.Tensor, tint_color: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The picture inside and outside a mode's region.
+    def changed(
+        self, effect: Effect, line_color: torch.Tensor, tint_color: torch.Tensor
+    ) -> torch.Tensor:
+        """The picture under an effect.
 
         Args:
-            spec: The mode.
+            effect: What is done to every pixel.
             line_color, tint_color: float levels ``[1, 3]`` or ``[n, 3]``.
 
         Returns:
-            (inside, outside), each ``[1, 3, h, w]``, or ``[n, 3, h, w]`` where it depends on a
-            colour that differs between candidates.
+            ``[1, 3, h, w]``, or ``[n, 3, h, w]`` where it depends on a colour that differs between
+            candidates; h = w = 1 where it is one colour.
         """
         plain = self.levels[None]  # [1, 3, h, w]
         alpha = self.options.alpha
-        if spec.effect is Effect.OUTLINE:
-            changed = line_color[:, :, None, None].expand(-1, -1, *plain.shape[2:])
-        elif spec.effect is Effect.TINT:
-            changed = (1.0 - alpha) * plain + alpha * tint_color[:, :, None, None]
-        elif spec.effect is Effect.FILL:
-            changed = tint_color[:, :, None, None].expand(-1, -1, *plain.shape[2:])
-        elif spec.effect is Effect.GREY:
-            changed = luma(self.levels, self.options.luma)[None]
-        elif spec.effect is Effect.BLUR:
-            changed = self.blurred[None]
-        else:
-            changed = plain
-        return (plain, changed) if spec.outside else (changed, plain)
+        if effect is Effect.OUTLINE:
+            return line_color[:, :, None, None]
+        if effect is Effect.TINT:
+            return (1.0 - alpha) * plain + alpha * tint_color[:, :, None, None]
+        if effect is Effect.FILL:
+            return tint_color[:, :, None, None]
+        if effect is Effect.GREY:
+            return luma(self.levels, self.options.luma)[None]
+        if effect is Effect.BLUR:
+            return self.blurred[None]
+        return plain

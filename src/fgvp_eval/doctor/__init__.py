@@ -1,0 +1,1 @@
+"""Whether this installation is sound: ``python -m fgvp_eval.doctor``."""
