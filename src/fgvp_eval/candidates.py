@@ -23,6 +23,10 @@ class Candidates:
     detected_xywh: dict[int, tuple[Box, ...]] | None
     files_sha256: dict[str, str]
 
+    def count(self, image: ImageRecord) -> int:
+        """Return how many candidates an image has, >= 1."""
+        return len(self._boxes_xywh(image)) or 1
+
     def boxes_xyxy(self, image: ImageRecord, size: tuple[int, int]) -> tuple[Box, ...]:
         """Return the candidates of an image, at least one, in the order that breaks ties.
 
@@ -31,13 +35,15 @@ class Candidates:
             size: Its height and width: where the detector found nothing, the one candidate is
                 the whole image.
         """
-        if self.detected_xywh is None:
-            found = tuple(annotation.box_xywh for annotation in image.annotations)
-        else:
-            found = self.detected_xywh[image.image_id]
+        found = self._boxes_xywh(image)
         height, width = size
         whole: Box = (0.0, 0.0, float(width), float(height))
         return tuple(xyxy_from_xywh(box_xywh) for box_xywh in found or (whole,))
+
+    def _boxes_xywh(self, image: ImageRecord) -> tuple[Box, ...]:
+        if self.detected_xywh is None:
+            return tuple(annotation.box_xywh for annotation in image.annotations)
+        return self.detected_xywh[image.image_id]
 
 
 def read_candidates(dataset: Dataset, proposals: Proposals) -> Candidates:

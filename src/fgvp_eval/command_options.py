@@ -164,7 +164,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         default=256,
         metavar="N",
-        help="pictures encoded at once, halved where memory runs out; default: 256",
+        help="pictures encoded at once, on a CPU at most 32, halved where memory runs out; "
+        "default: 256",
     )
     add("--out", type=Path, metavar="DIR", help="run folder; default: runs/SPLIT-TIME")
     add(
@@ -178,6 +179,13 @@ def build_parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="keep SAM's image embeddings in $FGVP_CACHE_DIR, else the user's cache folder; "
         "default: yes, but not those of the demo SAM",
+    )
+    add(
+        "--feature-cache",
+        action=argparse.BooleanOptionalAction,
+        help="keep CLIP's features of candidates there too, 4 GiB at most, so that a run with "
+        "other texts, post-processing or further modes encodes nothing twice; default: yes, but "
+        "not those of the demo CLIP",
     )
     return parser
 
@@ -253,6 +261,7 @@ def parse_config(argv: Sequence[str]) -> EvalConfig:
         out=options.out,
         clean_masks=options.clean_masks,
         cache=options.cache,
+        feature_cache=options.feature_cache,
         resume=options.resume,
         preset=None if options.preset is None else parse_preset(options.preset),
         post=options.post,

@@ -52,6 +52,7 @@ class SplitSettings:
         clean_masks: Holes and islands of SAM's masks below this area, in pixels at long side 1024,
             are removed; 0 for none.
         cache: SAM's image embeddings are kept on disk.
+        feature_cache: CLIP's features of candidates are kept on disk.
         post: Relations (R), score subtraction (S), both, or none.
         aggregate: How the logits of an ensemble's modes become one.
         negatives: How many sentences are drawn for score subtraction; None takes all of the split.
@@ -72,6 +73,7 @@ class SplitSettings:
     clip: str
     clean_masks: int
     cache: bool
+    feature_cache: bool
     post: Post = "none"
     aggregate: Aggregate = "sum"
     negatives: int | None = None
@@ -110,10 +112,11 @@ class EvalConfig:
         seed: Seed of everything random, >= 0.
         device: ``auto`` or a name that torch knows.
         precision: Of the CLIP towers; ``auto`` is fp16 on a GPU and fp32 on a CPU.
-        batch_size: Pictures encoded at once, >= 1.
+        batch_size: Pictures encoded at once, >= 1; on a CPU at most 32.
         out: The run folder, or None for ``runs/SPLIT-TIME``.
         clean_masks: Area below which holes and islands of SAM's masks are removed, >= 0.
         cache: Keep SAM's image embeddings on disk.
+        feature_cache: Keep CLIP's features of candidates on disk.
         resume: Go on with the run that the run folder holds.
         preset: The row of the published table whose options are the defaults.
         post, aggregate, negatives, template, size_prior, color: As in :class:`SplitSettings`.
@@ -137,6 +140,7 @@ class EvalConfig:
     out: Path | None = None
     clean_masks: int | None = None
     cache: bool | None = None
+    feature_cache: bool | None = None
     resume: bool = True
     preset: Preset | None = None
     post: Post | None = None
@@ -177,6 +181,8 @@ class EvalConfig:
         default_clip = DEFAULT_CLIP if preset is None else preset.clip
         compare = self.compare_modes
         sam = self.sam or ("demo" if split.is_demo else DEFAULT_SAM)
+        clip = self.clip or ("demo" if split.is_demo else default_clip)
+        keeps_features = set(clip.split("+")) != {"demo"}
         # The demo SAM sees 128 pixels, where 400 at long side 1024 are 6; and it costs less to run
         # than to read back.
         default_clean = 0 if sam == "demo" else OFFICIAL_CLEAN_MASKS
@@ -186,10 +192,11 @@ class EvalConfig:
             compare_modes=demo_table if compare is None else compare,
             proposals=self.proposals or default_proposals,
             masks=self.masks,
-            sam=self.sam or ("demo" if split.is_demo else DEFAULT_SAM),
-            clip=self.clip or ("demo" if split.is_demo else default_clip),
+            sam=sam,
+            clip=clip,
             clean_masks=clean,
             cache=sam != "demo" if self.cache is None else self.cache,
+            feature_cache=keeps_features if self.feature_cache is None else self.feature_cache,
             post=self.post or ("none" if preset is None else preset.post),
             aggregate=self.aggregate or "sum",
             negatives=self.negatives,

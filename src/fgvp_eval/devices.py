@@ -32,6 +32,11 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     return device
 
 
+def device_name(device: torch.device) -> str:
+    """Return what tells one kind of device from another."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def use_one_thread(device: torch.device) -> None:
     """Let a CPU compute with one thread, unless ``OMP_NUM_THREADS`` says how many.
 

@@ -17,6 +17,7 @@ from fgvp_eval.clip_models import ClipModel
 from fgvp_eval.config import TEXT_COLOR
 from fgvp_eval.errors import DataError
 from fgvp_eval.mask_sources import MaskedBoxes, MaskSource
+from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.part_assignment import assign
 from fgvp_eval.postprocess import final_scores
 from fgvp_eval.records import Box, ImageRecord
@@ -130,7 +131,9 @@ def ground(
     sentences = SentenceScorer(scorer, settings, plan.bank(seed), times)
     with times.measure("texts"):
         sentences.prepare(image.samples)
-    logits = sentences.logits(pixels, found.masks, found.boxes_xyxy, image.samples)
+    masked = MaskedImage(pixels, found.masks, found.boxes_xyxy)
+    (features,) = sentences.encode([(masked, image.samples)])
+    logits = sentences.logits(image.samples, features)
     if not all(np.isfinite(part).all() for of_one in logits for part in of_one.arrays()):
         raise DataError("CLIP gave scores that are not finite; try --precision fp32")
     with times.measure("post"):

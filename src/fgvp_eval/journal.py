@@ -51,6 +51,8 @@ class ImageOutcome(Generic[Result]):
             parts, the scored objects under each condition. What could not be scored is not in it.
         unscored: The sentences or parts that could not be scored.
         seconds: Seconds spent on it by stage.
+        together: How many images were encoded together, this one among them; 0 if it could not be
+            scored.
     """
 
     split: str
@@ -58,6 +60,7 @@ class ImageOutcome(Generic[Result]):
     rows: dict[str, list[Result]]
     unscored: list[Unscored]
     seconds: dict[str, float]
+    together: int = 1
 
 
 Outcomes = dict[tuple[str, int], ImageOutcome[Result]]
@@ -103,6 +106,7 @@ class Journal:
             },
             "unscored": [vars(unscored) for unscored in outcome.unscored],
             "seconds": outcome.seconds,
+            "together": outcome.together,
         }
         self._append(record)
 
@@ -132,7 +136,8 @@ def read_journals(
 ) -> Outcomes[Result]:
     """Read all images that the journals in a run folder hold.
 
-    An image that was scored by one start and not by another is scored.
+    An image that was scored by one start and not by another is scored. Of several scores those
+    of the fullest group count: in the others an image was broken.
 
     Args:
         folder: The run folder.
@@ -148,7 +153,7 @@ def read_journals(
         for outcome in _read(path, identity, result_type):
             key = outcome.split, outcome.index
             known = outcomes.get(key)
-            if known is None or known.unscored:
+            if known is None or known.unscored or outcome.together > known.together:
                 outcomes[key] = outcome
     return outcomes
 
@@ -195,6 +200,7 @@ def _outcome(record: Mapping[str, Any], result_type: type[Result]) -> ImageOutco
         },
         unscored=[Unscored(**fields) for fields in record["unscored"]],
         seconds=record["seconds"],
+        together=record["together"],
     )
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
+
+_Result = TypeVar("_Result")
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,7 +25,7 @@ class ShrinkingBatch:
         self.size = size
         self._what = what
 
-    def run(self, work: Callable[[slice], torch.Tensor], count: int) -> list[torch.Tensor]:
+    def run(self, work: Callable[[slice], _Result], count: int) -> list[_Result]:
         """Call ``work`` on slices that cover ``count`` items in order, and return its results.
 
         A batch that did not fit is done again in halves; what was done before is kept.
@@ -32,15 +35,15 @@ class ShrinkingBatch:
             count: How many items there are; 0 calls nothing.
 
         Raises:
-            torch.OutOfMemoryError: A single item does not fit.
+            torch.OutOfMemoryError, RuntimeError, MemoryError: A single item does not fit.
         """
-        results: list[torch.Tensor] = []
+        results: list[_Result] = []
         start = 0
         while start < count:
             batch = slice(start, min(start + self.size, count))
             try:
                 results.append(work(batch))
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 used = batch.stop - batch.start
                 if not is_out_of_memory(error) or used == 1:
                     raise
@@ -59,5 +62,8 @@ class ShrinkingBatch:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an error means that a device or the machine has no memory left."""
-    # On the CPU torch raises a plain RuntimeError, from DefaultCPUAllocator.
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    # On the CPU torch raises a plain RuntimeError, from DefaultCPUAllocator; NumPy, whose memory
+    # pictures are drawn into there, a MemoryError.
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return "DefaultCPUAllocator" in str(error)

@@ -18,6 +18,7 @@ from fgvp_eval.count_check import warn_of_counts
 from fgvp_eval.devices import choose_device, use_one_thread
 from fgvp_eval.drawing import blur_facts
 from fgvp_eval.errors import DataError
+from fgvp_eval.feature_cache import open_feature_cache
 from fgvp_eval.images import decode_image
 from fgvp_eval.images_to_do import images_left, outcomes_in_order, seconds_of_run
 from fgvp_eval.journal import ImageOutcome, Outcomes
@@ -140,6 +141,7 @@ def _part_scorer(
             batch_size=config.batch_size,
             times=times,
             styles=plan.styles(config.seed),
+            cache=open_feature_cache(device) if plan.settings.feature_cache else None,
         ),
         plan.settings.modes,
         plan.settings.mode_groups,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -13,19 +13,14 @@ from fgvp_eval.count_check import warn_of_counts
 from fgvp_eval.devices import choose_device, use_one_thread
 from fgvp_eval.drawing import blur_facts
 from fgvp_eval.entity_trees import load_parser, parser_identity
-from fgvp_eval.errors import DataError, ProcessError
-from fgvp_eval.images import decode_image
-from fgvp_eval.journal import ImageOutcome, Outcomes
-from fgvp_eval.mask_sources import MaskSource
+from fgvp_eval.errors import ProcessError
+from fgvp_eval.feature_cache import open_feature_cache
+from fgvp_eval.group_scoring import GroupScorer
+from fgvp_eval.image_groups import MOST_IMAGES, TYPICAL_GRID_MASKS
+from fgvp_eval.journal import Outcomes
+from fgvp_eval.picture_batches import pictures_at_once
 from fgvp_eval.processes import ALONE, Processes
-from fgvp_eval.progress import Progress
-from fgvp_eval.records import (
-    ImageRecord,
-    Prediction,
-    RunReport,
-    SplitResult,
-    Unscored,
-)
+from fgvp_eval.records import Prediction, RunReport, SplitResult, Unscored
 from fgvp_eval.run_folder import RunFolder
 from fgvp_eval.run_identity import run_identity
 from fgvp_eval.sam_models import SamModel, find_checkpoint, load_sam
@@ -81,6 +76,7 @@ def evaluate(
     if any("R" in plan.settings.post for plan in plans):
         models.append(parser_identity())
     precision = str(_distinct(clips.values())[0].dtype).removeprefix("torch.")
+    at_once = pictures_at_once(config.batch_size, device)
     identity = run_identity(
         config,
         {plan.name: plan.settings for plan in plans},
@@ -89,8 +85,15 @@ def evaluate(
         grids={plan.name: plan.grid for plan in plans if plan.masks == "sam-grid"},
         device=device.type,
         precision=precision,
+        packing={
+            "candidates": at_once,
+            "images": MOST_IMAGES,
+            "grid_masks": TYPICAL_GRID_MASKS,
+        },
     )
     options = RenderOptions(seed=config.seed)
+    keeps_features = any(plan.settings.feature_cache for plan in plans)
+    cache = open_feature_cache(device) if keeps_features else None
     with folder.open_journal(identity, config.resume, processes) as (journal, done):
         failure: Exception | None = None
         try:
@@ -105,12 +108,16 @@ def evaluate(
                     times=times,
                     styles=plan.styles(config.seed),
                     template=plan.settings.template,
+                    cache=cache if plan.settings.feature_cache else None,
                 )
                 sentences = SentenceScorer(scorer, plan.settings, plan.bank(config.seed), times)
-                for outcome in _outcomes(plan, source, sentences, times, done, processes):
+                groups = _groups_left(plan, at_once, done, processes)
+                for outcome in GroupScorer(plan, source, sentences, times).outcomes(groups):
                     journal.add(outcome)
         except Exception as error:
             failure = error
+        if cache is not None:
+            cache.log()
         processes.check(failure, "scoring")
     if not processes.is_first:
         return None
@@ -139,66 +146,31 @@ def _load_models(
     return clips, {name: load_sam(name, device, data_root) for name in sam_names}
 
 
-def _outcomes(
-    plan: SplitPlan,
-    source: MaskSource,
-    sentences: SentenceScorer,
-    times: StageTimes,
-    done: Outcomes,
-    processes: Processes,
-) -> Iterator[ImageOutcome]:
-    """Yield this process's images of a split, those that are done left out."""
+def _groups_left(
+    plan: SplitPlan, at_once: int, done: Outcomes, processes: Processes
+) -> list[range]:
+    """Return the groups of images that this process has to do."""
+    groups = plan.groups(at_once)
+    left = [group for group in groups if not _is_finished(group, plan.name, done)]
+    total = len(plan.dataset.images)
+    finished = total - sum(map(len, left))
     if processes.is_first:
         warn_of_counts(plan.name, plan.dataset.counts, plan.dataset.split.published)
-    images = plan.dataset.images
-    # What could not be scored is tried again: its image may have been mended.
-    scored = {
-        index
-        for (split, index), outcome in done.items()
-        if split == plan.name and not outcome.unscored
-    }
-    if scored and processes.is_first:
-        _LOG.info("%s: %d of %d images are done already", plan.name, len(scored), len(images))
-    mine = [index for index in range(len(images)) if processes.owns(index)]
-    left = [index for index in mine if index not in scored]
-    if not left:
-        return
-    # In one order and all at once: what a text is encoded with decides the last bits of its
-    # features, and they must not depend on which images this process has seen.
-    with times.measure("texts"):
-        sentences.prepare(sample for image in images for sample in image.samples)
-    with Progress(plan.name, sum(len(images[index].samples) for index in left)) as progress:
-        for index in left:
-            yield _outcome(index, plan, source, sentences, times)
-            progress.add(len(images[index].samples))
+        if finished:
+            _LOG.info("%s: %d of %d images are done already", plan.name, finished, total)
+    return [
+        group for number, group in enumerate(groups) if processes.owns(number) and group in left
+    ]
 
 
-def _outcome(
-    index: int, plan: SplitPlan, source: MaskSource, sentences: SentenceScorer, times: StageTimes
-) -> ImageOutcome:
-    """Evaluate one image; one that is broken is an outcome, too."""
-    image = plan.dataset.images[index]
-    rows: dict[str, list[Prediction]] = {}
-    unscored: list[Unscored] = []
-    before = dict(times.seconds)
-    try:
-        rows = _evaluate_image(image, source, sentences, times)
-    except DataError as error:
-        reason = " ".join(str(error).split())
-        _LOG.warning("not scored: %d sentences: %s", len(image.samples), reason)
-        unscored = [Unscored(sample.sample_id, image.name, reason) for sample in image.samples]
-    return ImageOutcome(plan.name, index, rows, unscored, times.since(before))
+def _is_finished(group: Sequence[int], split: str, done: Outcomes) -> bool:
+    """Say whether the images of a group were all scored, and encoded together.
 
-
-def _evaluate_image(
-    image: ImageRecord, source: MaskSource, sentences: SentenceScorer, times: StageTimes
-) -> dict[str, list[Prediction]]:
-    """Score all sentences of one image; returns the predictions of each row, by its label."""
-    with times.measure("decode"):
-        pixels = decode_image(image)  # [H, W, 3]
-    with times.measure(source.stage):
-        found = source.find(image, pixels)  # N boxes, masks [N, H, W]
-    return sentences.predict(image, pixels, found.masks, found.boxes_xyxy)
+    What could not be scored is tried again, since its image may have been mended; and with it its
+    group, whose batches lacked it.
+    """
+    known = [done.get((split, index)) for index in group]
+    return all(outcome is not None and outcome.together == len(group) for outcome in known)
 
 
 def _result(plan: SplitPlan, finished: Outcomes) -> SplitResult:

@@ -249,6 +249,7 @@ def _settings_facts(result: SplitResult) -> dict[str, Any]:
         "clip": settings.clip,
         "clean_masks": settings.clean_masks,
         "cache": settings.cache,
+        "feature_cache": settings.feature_cache,
         "post": settings.post,
         "aggregate": settings.aggregate,
         "negatives": "all" if settings.negatives is None else settings.negatives,

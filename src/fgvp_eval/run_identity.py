@@ -10,9 +10,11 @@ from typing import Any
 
 from fgvp_eval.config import EvalConfig, SplitSettings
 
-# Options that do not decide what comes out, or that stand in the identity as resolved.
+# Options of caches, which change nothing that comes out.
+_CACHES = {"cache", "feature_cache"}
+# Further options that do not decide what comes out, or that stand in the identity as resolved.
 _LEFT_OUT = {
-    *("splits", "data_root", "device", "precision", "out", "resume", "cache", "strict_data"),
+    *("splits", "data_root", "device", "precision", "out", "resume", "strict_data"),
     "part_input",
 }
 _PACKAGES = ("fgvp-kernels", "torch", "open_clip_torch", "segment-anything")
@@ -26,6 +28,7 @@ def run_identity(
     *,
     device: str,
     precision: str,
+    packing: Mapping[str, int] | None = None,
     grids: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Return what a journal must agree with for a run to go on where it ended.
@@ -37,10 +40,13 @@ def run_identity(
         models: What identifies each model.
         device: Kind of device.
         precision: Of the CLIP towers.
+        packing: How images are grouped for full batches.
         grids: Settings of the mask generator, for each split that uses it.
     """
-    options = {name: value for name, value in vars(config).items() if name not in _LEFT_OUT}
-    chosen = {split: _without_cache(setting) for split, setting in settings.items()}
+    options = {
+        name: value for name, value in vars(config).items() if name not in _LEFT_OUT | _CACHES
+    }
+    chosen = {split: _without_caches(setting) for split, setting in settings.items()}
     return {
         "splits": list(settings),
         "settings": plain(chosen),
@@ -54,10 +60,11 @@ def run_identity(
         ),
         "device": device,
         "precision": precision,
+        "packing": plain(packing or {}),
         "files": plain(files_sha256),
         "models": plain(models),
         "sam_grid": plain(grids or {}),
-        "versions": {package: _version(package) for package in _PACKAGES},
+        "versions": {package: package_version(package) for package in _PACKAGES},
     }
 
 
@@ -84,12 +91,13 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _without_cache(settings: SplitSettings | Mapping[str, Any]) -> dict[str, Any]:
+def _without_caches(settings: SplitSettings | Mapping[str, Any]) -> dict[str, Any]:
     named = asdict(settings) if isinstance(settings, SplitSettings) else settings
-    return {name: value for name, value in named.items() if name != "cache"}
+    return {name: value for name, value in named.items() if name not in _CACHES}
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
+    """Return the version of an installed package; None if it is not there."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Scores of candidates against sentences: rendered once, read by every CLIP of the ensemble."""
+"""Scores of candidates against sentences, summed over the CLIPs of an ensemble."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from fgvp_eval.caption_bank import CaptionMean
-from fgvp_eval.clip_models import ClipModel, PictureSpec
+from fgvp_eval.clip_models import ClipModel
 from fgvp_eval.drawing import DrawStyle
+from fgvp_eval.feature_cache import FeatureCache
+from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.out_of_memory import ShrinkingBatch
+from fgvp_eval.picture_batches import ImageFeatures, PictureEncoder
 from fgvp_eval.presets import DEFAULT_TEMPLATE
 from fgvp_eval.progress import Progress
 from fgvp_eval.records import Box
 from fgvp_eval.stage_times import StageTimes
-from fgvp_kernels import Mode, RenderOptions, render_batch
+from fgvp_kernels import RenderOptions
 
 Query = str | CaptionMean
 
 
 class Scorer:
-    """CLIP logits of an image's candidates under several visual prompts.
+    """CLIP logits of candidates under several visual prompts.
 
     Args:
         clips: The models of the ensemble; their logits are summed.
@@ -34,6 +37,7 @@ class Scorer:
         times: Where the seconds of drawing and scoring are added.
         styles: How to draw each mode.
         template: What a text is put into, in the place of ``{}``.
+        cache: Where features of candidates are looked up and kept; None for nowhere.
     """
 
     def __init__(
@@ -47,13 +51,19 @@ class Scorer:
         times: StageTimes,
         styles: Mapping[str, DrawStyle] | None = None,
         template: str = DEFAULT_TEMPLATE,
+        cache: FeatureCache | None = None,
     ) -> None:
         self._clips = tuple(clips)
-        self._modes = tuple(modes)
-        self._device = device
         own = DrawStyle(options)
-        self._styles = [(styles or {}).get(mode, own) for mode in self._modes]
-        self._pictures_at_once = ShrinkingBatch(batch_size, "pictures")
+        self._pictures = PictureEncoder(
+            clips,
+            {mode: (styles or {}).get(mode, own) for mode in modes},
+            device=device,
+            batch_size=batch_size,
+            times=times,
+            cache=cache,
+        )
+        self._device = device
         self._texts_at_once = ShrinkingBatch(batch_size, "texts")
         self._one_text = ShrinkingBatch(1, "text")
         self._times = times
@@ -71,7 +81,33 @@ class Scorer:
         for index in range(len(self._clips)):
             self._encode(index, texts, self._texts_at_once)
 
+    def encode(
+        self, images: Sequence[MaskedImage], color: str | None = None
+    ) -> list[ImageFeatures]:
+        """Return what :meth:`logits` needs of each image; see :meth:`PictureEncoder.encode`."""
+        return self._pictures.encode(images, color)
+
     @torch.no_grad()
+    def logits(self, features: ImageFeatures, texts: Sequence[Query]) -> NDArray[np.float32]:
+        """Score the N candidates of an image against every text.
+
+        Args:
+            features: Of the candidates.
+            texts: T texts, lower-cased, without the template, or means of many.
+
+        Returns:
+            Logits ``[K, T, N]``, exp(logit_scale) · cosine, summed over the models.
+        """
+        total = torch.zeros(len(features.of_clips[0]), len(texts), features.count)  # [K, T, N]
+        for index, of_modes in enumerate(features.of_clips):
+            with self._times.measure("clip"):
+                scaled = self._clips[index].logit_scale * self._texts(index, texts)  # [T, D]
+                logits = [
+                    (scaled @ of_mode.T).expand(-1, features.count) for of_mode in of_modes
+                ]  # each [T, N]
+                total += torch.stack(logits).cpu()
+        return total.numpy()
+
     def score(
         self,
         image: NDArray[np.uint8],
@@ -81,31 +117,20 @@ class Scorer:
         *,
         color: str | None = None,
     ) -> NDArray[np.float32]:
-        """Score every candidate against every text.
+        """Score every candidate of one image against every text.
 
         Args:
             image: ``[H, W, 3]`` uint8 RGB.
             masks: ``[N, H, W]`` bool, one for each candidate.
             boxes_xyxy: The N candidate boxes in pixels of the image.
-            texts: T texts, lower-cased, without the template, or means of many.
+            texts: As of :meth:`logits`.
             color: Name of the colour of tints, fills and outlines; None for the styles' own.
 
         Returns:
-            Logits ``[K, T, N]``, exp(logit_scale) · cosine, summed over the models.
+            Logits ``[K, T, N]`` as of :meth:`logits`.
         """
-        pixels = torch.from_numpy(image).permute(2, 0, 1).to(self._device)  # [3, H, W]
-        boxes = torch.tensor(boxes_xyxy, dtype=torch.float32).reshape(-1, 4)  # [N, 4]
-        styles = [style if color is None else style.colored(color) for style in self._styles]
-        total = torch.zeros(len(self._modes), len(texts), len(boxes))  # [K, T, N]
-        for spec in dict.fromkeys(clip.pictures for clip in self._clips):
-            readers = [index for index, clip in enumerate(self._clips) if clip.pictures == spec]
-            with self._times.measure("render"):
-                dtype = self._clips[readers[0]].dtype
-                pictures = self._render(pixels, masks, boxes, styles, spec, dtype)
-            for index in readers:
-                with self._times.measure("clip"):
-                    total += self._logits(index, pictures, texts).cpu()
-        return total.numpy()
+        (features,) = self.encode([MaskedImage(image, masks, boxes_xyxy)], color)
+        return self.logits(features, texts)
 
     @torch.no_grad()
     def nearest(self, text: str, names: Sequence[str]) -> str:
@@ -120,59 +145,6 @@ class Scorer:
             features = self._texts(index, [text, *names])  # [1 + names, D]
             logits += (clip.logit_scale * features[1:] @ features[0]).cpu()
         return names[int(logits.argmax())]
-
-    def _render(
-        self,
-        pixels: torch.Tensor,
-        masks: torch.Tensor,
-        boxes: torch.Tensor,
-        styles: Sequence[DrawStyle],
-        spec: PictureSpec,
-        dtype: torch.dtype,
-    ) -> torch.Tensor:
-        """Draw all candidates under all modes, one call for each style, ``[K, N, 3, h, w]``."""
-        members_of: dict[DrawStyle, list[int]] = {}
-        for index, style in enumerate(styles):
-            members_of.setdefault(style, []).append(index)
-        drawn: list[torch.Tensor] = []
-        for style, members in members_of.items():
-            height, width = style.drawn_size(spec.size)
-            pictures = render_batch(
-                pixels,
-                masks.to(self._device),
-                [self._modes[index] for index in members],
-                boxes=boxes.to(pixels.device),
-                size=height if height == width else (height, width),
-                order=style.order,
-                options=style.options,
-                normalize=(spec.mean, spec.std),
-                dtype=dtype,
-                device=self._device,
-            )  # [members, N, 3, height, width]
-            drawn.append(_resized(pictures, spec.size))
-        if len(drawn) == 1:
-            return drawn[0]
-        order = torch.tensor([index for members in members_of.values() for index in members])
-        return torch.cat(drawn)[torch.argsort(order)]
-
-    def _logits(self, index: int, pictures: torch.Tensor, texts: Sequence[Query]) -> torch.Tensor:
-        """Return one model's logits, ``[K, T, N]``."""
-        clip, count = self._clips[index], pictures.shape[1]
-        # Unmarked pictures of an image are all the same. One is encoded for all, so that they tie
-        # exactly: rounding within a batch must not choose among them.
-        kept = [1 if mode == Mode.NONE.value else count for mode in self._modes]
-        if all(number == count for number in kept):
-            flat = pictures.flatten(0, 1)  # [K*N, 3, h, w]
-        else:
-            flat = torch.cat([drawn[:n] for drawn, n in zip(pictures, kept, strict=True)])
-
-        def encode(part: slice) -> torch.Tensor:
-            return functional.normalize(clip.model.encode_image(flat[part]).float(), dim=-1)
-
-        features = torch.cat(self._pictures_at_once.run(encode, len(flat)))  # [Σkept, D]
-        logits = clip.logit_scale * self._texts(index, texts) @ features.T  # [T, Σkept]
-        of_modes = torch.split(logits, kept, dim=1)
-        return torch.stack([of_mode.expand(-1, count) for of_mode in of_modes])
 
     def _texts(self, index: int, texts: Sequence[Query]) -> torch.Tensor:
         """Return the features of the texts, ``[T, D]``; each text is encoded once in a run."""
@@ -204,16 +176,3 @@ class Scorer:
         if new:
             with Progress(clip.name, len(new), "text") as progress:
                 known.update(zip(new, torch.cat(batch.run(encode, len(new))), strict=True))
-
-
-def _resized(pictures: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Return pictures ``[K, N, 3, *, *]`` at a model's size ``(h, w)``, ``[K, N, 3, h, w]``.
-
-    Bilinear without antialiasing, as in the released code.
-    """
-    if pictures.shape[-2:] == size:
-        return pictures
-    flat = functional.interpolate(
-        pictures.flatten(0, 1), size, mode="bilinear", align_corners=False
-    )  # [K*N, 3, h, w]
-    return flat.reshape(*pictures.shape[:3], *size)

@@ -1,19 +1,18 @@
-"""The sentences of one image: what CLIP is asked about them, and the predictions it leads to."""
+"""The sentences of images: what CLIP is asked about them, and the predictions it leads to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from fgvp_eval.boxes import xyxy_from_xywh
 from fgvp_eval.caption_bank import CaptionBank
 from fgvp_eval.config import TEXT_COLOR, SplitSettings
 from fgvp_eval.errors import DataError
+from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.metrics import judge
+from fgvp_eval.picture_batches import ImageFeatures
 from fgvp_eval.postprocess import SentenceLogits, aggregate_modes, final_scores, large_enough
 from fgvp_eval.records import Box, ImageRecord, Prediction, Sample
 from fgvp_eval.relations import phrases_of
@@ -23,6 +22,9 @@ from fgvp_kernels.colors import PALETTE
 
 # Names that are words.
 COLOR_NAMES = tuple(name for name in PALETTE if "_" not in name)
+
+# Features of an image's candidates for each colour that they are drawn in.
+FeaturesByColor = dict[str | None, ImageFeatures]
 
 
 class SentenceScorer:
@@ -54,61 +56,64 @@ class SentenceScorer:
             texts += COLOR_NAMES
         self._scorer.prepare(texts)
 
+    def encode(
+        self, images: Sequence[tuple[MaskedImage, Sequence[Sample]]]
+    ) -> list[FeaturesByColor]:
+        """Return what :meth:`predict` needs of each image.
+
+        Args:
+            images: The images whose candidates share batches, with their sentences.
+        """
+        encoded: list[FeaturesByColor] = [{} for _ in images]
+        members_of: dict[str | None, list[int]] = {}
+        for number, (_, samples) in enumerate(images):
+            for color in dict.fromkeys(map(self._color_of, samples)):
+                members_of.setdefault(color, []).append(number)
+        for color, members in members_of.items():
+            features = self._scorer.encode([images[number][0] for number in members], color)
+            for number, of_image in zip(members, features, strict=True):
+                encoded[number][color] = of_image
+        return encoded
+
     def predict(
-        self,
-        image: ImageRecord,
-        pixels: NDArray[np.uint8],
-        masks: torch.Tensor,
-        candidates_xyxy: tuple[Box, ...],
+        self, record: ImageRecord, image: MaskedImage, features: FeaturesByColor
     ) -> dict[str, list[Prediction]]:
         """Return the predictions of an image's sentences for each row, by its label.
 
         Args:
-            image: The image.
-            pixels: ``[H, W, 3]`` uint8 RGB.
-            masks: ``[N, H, W]`` bool, one for each candidate.
-            candidates_xyxy: The N candidates.
+            record: The image and its sentences.
+            image: Its pixels and candidates.
+            features: What :meth:`encode` gave for it.
 
         Raises:
             DataError: CLIP gave scores that are not finite.
         """
-        found = self.logits(pixels, masks, candidates_xyxy, image.samples)
+        found = self.logits(record.samples, features)
         if not all(np.isfinite(part).all() for logits in found for part in logits.arrays()):
             raise DataError(
-                f"{image.path}: CLIP gave scores that are not finite; try --precision fp32"
+                f"{record.path}: CLIP gave scores that are not finite; try --precision fp32"
             )
-        size = (pixels.shape[0], pixels.shape[1])
+        size = (image.pixels.shape[0], image.pixels.shape[1])
+        candidates_xyxy = tuple(image.boxes_xyxy)
         with self._times.measure("post"):
             return {
                 "+".join(group): [
-                    self._prediction(image, size, sample, candidates_xyxy, logits, group)
-                    for sample, logits in zip(image.samples, found, strict=True)
+                    self._prediction(record, size, sample, candidates_xyxy, logits, group)
+                    for sample, logits in zip(record.samples, found, strict=True)
                 ]
                 for group in self._settings.mode_groups
             }
 
-    def logits(
-        self,
-        pixels: NDArray[np.uint8],
-        masks: torch.Tensor,
-        candidates_xyxy: Sequence[Box],
-        samples: Sequence[Sample],
-    ) -> list[SentenceLogits]:
+    def logits(self, samples: Sequence[Sample], features: FeaturesByColor) -> list[SentenceLogits]:
         """Return the logits of each sentence of one image and of all its post-processing needs."""
         by_color: dict[str | None, list[int]] = {}
         for index, sample in enumerate(samples):
-            color = None
-            if self._settings.color == TEXT_COLOR:
-                color = self._scorer.nearest(sample.text, COLOR_NAMES)
-            by_color.setdefault(color, []).append(index)
+            by_color.setdefault(self._color_of(sample), []).append(index)
         found: dict[int, SentenceLogits] = {}
         for color, members in by_color.items():
             asked = {index: self._queries(samples[index]) for index in members}
             queries = list(dict.fromkeys(query for of_one in asked.values() for query in of_one))
-            options: dict[str, Any] = {} if color is None else {"color": color}
-            scores = self._scorer.score(
-                pixels, masks, candidates_xyxy, queries, **options
-            )  # [K, Q, N]
+            scores = self._scorer.logits(features[color], queries)  # [K, Q, N]
             row_of = {query: scores[:, row] for row, query in enumerate(queries)}  # each [K, N]
             for index, (sentence, *others) in asked.items():
                 negatives = None if self._bank is None else row_of[others.pop()]
@@ -116,6 +121,12 @@ class SentenceScorer:
                 phrases_asked = phrases if "R" in self._settings.post else None
                 found[index] = SentenceLogits(row_of[sentence], negatives, phrases_asked)
         return [found[index] for index in range(len(samples))]
+
+    def _color_of(self, sample: Sample) -> str | None:
+        """Return the colour that candidates are drawn in for a sentence; None for the styles'."""
+        if self._settings.color != TEXT_COLOR:
+            return None
+        return self._scorer.nearest(sample.text, COLOR_NAMES)
 
     def _queries(self, sample: Sample) -> list[Query]:
         """Return the sentence, the phrases that relations ask for and, last, its negatives."""

@@ -12,6 +12,7 @@ from fgvp_eval.count_check import require_counts
 from fgvp_eval.drawing import DrawStyle, draw_styles
 from fgvp_eval.embedding_cache import default_cache
 from fgvp_eval.grid_masks import GridSettings, grid_settings
+from fgvp_eval.image_groups import TYPICAL_GRID_MASKS, group_images
 from fgvp_eval.mask_sources import (
     AnnotatedMasks,
     BoxPrompts,
@@ -73,6 +74,17 @@ class SplitPlan:
     def files_sha256(self) -> dict[str, str]:
         """SHA-256 of every annotation and detections file."""
         return self.dataset.files_sha256 | self.candidates.files_sha256
+
+    def groups(self, at_once: int) -> list[range]:
+        """Return the numbers of images that are encoded together.
+
+        Args:
+            at_once: Pictures of a batch.
+        """
+        images = self.dataset.images
+        if self.masks == "sam-grid":
+            return group_images([TYPICAL_GRID_MASKS] * len(images), at_once)
+        return group_images([self.candidates.count(image) for image in images], at_once)
 
     def mask_source(self, sam: SamModel | None) -> MaskSource:
         """Return what gives the images of a split their candidates and masks."""

@@ -5,6 +5,7 @@ from fgvp_kernels.mask_forms import MaskLogits, PackedMasks
 from fgvp_kernels.modes import Mode
 from fgvp_kernels.options import RenderOptions
 from fgvp_kernels.render import render_batch
+from fgvp_kernels.source_digest import algorithm_version
 
 __all__ = [
     "MaskLogits",
@@ -12,6 +13,7 @@ __all__ = [
     "PackedMasks",
     "RenderOptions",
     "__version__",
+    "algorithm_version",
     "available_backends",
     "render_batch",
 ]

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from fgvp_eval import picture_batches
 from fgvp_eval.demo import models as demo_models
 from fgvp_eval.out_of_memory import ShrinkingBatch, is_out_of_memory
+from fgvp_kernels import render_batch
 
 
-def doubling(
-    most: int, calls: list[int], error: type[RuntimeError] = torch.OutOfMemoryError
-) -> Any:
+def doubling(most: int, calls: list[int], error: type[Exception] = torch.OutOfMemoryError) -> Any:
     """Doubles ten numbers, at most so many at a time."""
 
     def work(part: slice) -> torch.Tensor:
@@ -26,9 +26,9 @@ def doubling(
     return work
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError, MemoryError])
 def test_batches_are_halved_until_they_fit(
-    error: type[RuntimeError], caplog: pytest.LogCaptureFixture
+    error: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     calls: list[int] = []
     batch = ShrinkingBatch(8, "numbers")
@@ -78,14 +78,8 @@ def test_nothing_to_do() -> None:
     assert ShrinkingBatch(4, "numbers").run(doubling(4, []), 0) == []
 
 
-@pytest.mark.usefixtures("random_models")
-def test_run_goes_on_with_smaller_batches(
-    run: Any, root: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root.save(root.detections())
-    words = ("--split", "refcoco+_testA", "--sam", "demo", "--clip", "demo")
-    words = (*words, "--data-root", root.path, "--modes", "crop,D4,circle")
-    assert run(*words, "--batch-size", "2", "--out", "small")[0] == 0
+def encoding_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CLIP has memory for two pictures."""
     load = demo_models.load_demo_clip
 
     def load_greedy(device: torch.device) -> Any:
@@ -102,10 +96,34 @@ def test_run_goes_on_with_smaller_batches(
         return model, tokenizer
 
     monkeypatch.setattr(demo_models, "load_demo_clip", load_greedy)
-    code, _, err = run(*words, "--batch-size", "8", "--out", "large")
+
+
+def drawing_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The renderer has memory for two candidates."""
+
+    def greedy(images: Any, masks: Any, *args: Any, **options: Any) -> torch.Tensor:
+        if sum(map(len, masks)) > 2:
+            raise MemoryError("Unable to allocate 1.00 TiB")
+        return render_batch(images, masks, *args, **options)
+
+    monkeypatch.setattr(picture_batches, "render_batch", greedy)
+
+
+@pytest.mark.parametrize("short_of_memory", [encoding_few, drawing_few])
+@pytest.mark.usefixtures("random_models")
+def test_run_goes_on_with_smaller_batches(
+    run: Any, root: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_of_memory: Any
+) -> None:
+    root.save(root.detections())
+    words = ("--split", "refcoco+_testA", "--sam", "demo", "--clip", "demo")
+    words = (*words, "--data-root", root.path, "--modes", "crop,D4,none")
+    assert run(*words, "--batch-size", "2", "--out", "small")[0] == 0
+    short_of_memory(monkeypatch)
+    code, _, err = run(*words, "--batch-size", "9", "--out", "large")
     assert code == 0, err
-    assert "out of memory with 8 pictures at once; going on with 4" in err
-    assert "out of memory with 4 pictures at once; going on with 2" in err
+    assert "out of memory with 9 pictures at once; going on with 5" in err
+    assert "out of memory with 5 pictures at once; going on with 3" in err
+    assert "out of memory with 3 pictures at once; going on with 2" in err
     files = [(tmp_path / name / "samples.jsonl").read_text() for name in ("small", "large")]
     scores = [
         np.array([json.loads(line)["scores"] for line in text.splitlines()]) for text in files

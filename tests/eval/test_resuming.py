@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from child_processes import die, start
 
-from fgvp_eval import journal, pipeline
+from fgvp_eval import group_scoring, journal, pipeline
 from fgvp_eval.journal import Journal
 from fgvp_eval.processes import Processes
 from fgvp_eval.resuming import resume_command
 
 IMAGES = 6
+GROUP = 2  # images whose three candidates each fill a batch
 WORDS = ("--split", "refcoco+_testA", "--sam", "demo", "--clip", "demo", "--modes", "crop,D4")
+WORDS = (*WORDS, "--batch-size", "6")
 # The first line of a journal and the name of the file are brought to the disk before any image.
 SYNCS_BEFORE_IMAGES = 2
 
@@ -39,13 +41,13 @@ def whole(run: Any, words: tuple[object, ...], tmp_path: Path) -> bytes:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the images that were worked on."""
     names: list[str] = []
-    decode = pipeline.decode_image
+    decode = group_scoring.decode_image
 
     def counting(record: Any) -> Any:
         names.append(record.name)
         return decode(record)
 
-    monkeypatch.setattr(pipeline, "decode_image", counting)
+    monkeypatch.setattr(group_scoring, "decode_image", counting)
     return names
 
 
@@ -81,7 +83,7 @@ def test_killed_run_is_finished_by_the_same_command(
     assert not (tmp_path / "run" / "samples.jsonl").exists()
     if torn:
         path.write_bytes(content[:-10])
-    done = images - torn
+    done = (images - torn) // GROUP * GROUP
     decoded.clear()
     code, out, err = run(*command)
     assert code == 0
@@ -187,7 +189,7 @@ def test_interrupt_prints_the_command_that_resumes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    counting = pipeline.decode_image
+    counting = group_scoring.decode_image
 
     def interrupted(record: Any) -> Any:
         if len(decoded) == 4:
@@ -195,7 +197,7 @@ def test_interrupt_prints_the_command_that_resumes(
         return counting(record)
 
     decoded.clear()
-    monkeypatch.setattr(pipeline, "decode_image", interrupted)
+    monkeypatch.setattr(group_scoring, "decode_image", interrupted)
     code, out, err = run(*words, "--no-resume")
     assert (code, out) == (130, "")
     (command,) = (
@@ -204,7 +206,7 @@ def test_interrupt_prints_the_command_that_resumes(
     python, dash_m, module, *arguments = shlex.split(command)
     assert (python, dash_m, module) == ("python", "-m", "fgvp_eval")
     assert "--no-resume" not in arguments
-    monkeypatch.setattr(pipeline, "decode_image", counting)
+    monkeypatch.setattr(group_scoring, "decode_image", counting)
     decoded.clear()
     assert run(*arguments)[0] == 0
     assert len(decoded) == IMAGES - 4
@@ -215,7 +217,7 @@ def test_interrupt_prints_the_command_that_resumes(
 def test_unexpected_error_tells_how_to_resume(
     run: Any, words: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline.Scorer, "score", lambda *_: 1 / 0)
+    monkeypatch.setattr(pipeline.Scorer, "encode", lambda *_: 1 / 0)
     code, out, err = run(*words, "--out", "run")
     assert (code, out) == (1, "")
     assert "failed: ZeroDivisionError: division by zero" in err
@@ -232,7 +234,8 @@ def test_mended_image_is_scored_by_the_same_command(
     path.write_bytes(content)
     decoded.clear()
     assert run(*words, "--out", "run")[0] == 0
-    assert decoded == ["images/train2014/COCO_train2014_000000000042.jpg"]
+    # With the image whose batches lacked it.
+    assert [name[-10:] for name in decoded] == ["391895.jpg", "000042.jpg"]
     assert (tmp_path / "run" / "samples.jsonl").read_bytes() == whole
 
 

@@ -105,6 +105,7 @@ def test_results_describe_themselves(run: Any, root: Any, tmp_path: Path) -> Non
         "clip": "demo",
         "clean_masks": 0,
         "cache": False,
+        "feature_cache": False,
     }
     assert {name: settings[name] for name in expected} == expected
     assert results["blur"]["kind"] == "gaussian"
@@ -274,7 +275,7 @@ def test_scores_that_are_not_finite_are_reported(
 ) -> None:
     root.save(root.detections())
     monkeypatch.setattr(
-        pipeline.Scorer, "score", lambda *args: np.full((1, len(args[4]), 3), np.nan, np.float32)
+        pipeline.Scorer, "logits", lambda *args: np.full((1, len(args[2]), 3), np.nan, np.float32)
     )
     code, _, err = run(*TEST_A, "--data-root", root.path)
     assert code == 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fgvp_eval import scorer as scorer_module
+from fgvp_eval import picture_batches
 from fgvp_eval.caption_bank import CaptionMean
 from fgvp_eval.clip_models import ClipModel, PictureSpec
 from fgvp_eval.drawing import DrawStyle
@@ -32,7 +32,7 @@ class FakeClip:
 
     def encode_image(self, image: torch.Tensor) -> torch.Tensor:
         self.image_batches.append(len(image))
-        return image.flatten(1) @ self.image_weight
+        return image.flatten(1).float() @ self.image_weight
 
     def encode_text(self, text: torch.Tensor) -> torch.Tensor:
         return torch.stack([torch.bincount(row, minlength=128).float() for row in text]) @ (
@@ -117,10 +117,10 @@ def test_logits_are_the_sum_over_models_of_scaled_cosines() -> None:
 def test_batches_do_not_change_logits() -> None:
     clip, other = fake(16, 0, 100.0), fake(16, 0, 100.0)
     whole = make_scorer([clip]).score(*scene(), BOXES, TEXTS)
-    parts = make_scorer([other], batch_size=4).score(*scene(), BOXES, TEXTS)
+    parts = make_scorer([other], batch_size=1).score(*scene(), BOXES, TEXTS)
     np.testing.assert_allclose(whole, parts, rtol=1e-5)
-    assert clip.model.image_batches == [5]  # type: ignore[attr-defined]
-    assert other.model.image_batches == [4, 1]  # type: ignore[attr-defined]
+    assert clip.model.image_batches == [1, 2, 2]  # type: ignore[attr-defined]
+    assert other.model.image_batches == [1, 1, 1, 1, 1]  # type: ignore[attr-defined]
 
 
 def test_each_text_is_encoded_once_in_a_run() -> None:
@@ -140,7 +140,7 @@ def test_models_of_one_preprocessing_share_one_render_call(monkeypatch: pytest.M
         calls.append((args[2], kwargs["size"]))
         return render_batch(*args, **kwargs)
 
-    monkeypatch.setattr(scorer_module, "render_batch", recording)
+    monkeypatch.setattr(picture_batches, "render_batch", recording)
     clips = [fake(16, 0, 1.0), fake(20, 1, 1.0), fake(16, 2, 1.0)]
     make_scorer(clips).score(*scene(), BOXES, TEXTS)
     assert calls == [(list(MODES), 16), (list(MODES), 20)]

@@ -26,6 +26,7 @@ def test_public_names():
         "PackedMasks",
         "RenderOptions",
         "__version__",
+        "algorithm_version",
         "available_backends",
         "render_batch",
     ]

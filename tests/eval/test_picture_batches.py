@@ -1,0 +1,104 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_scorer import CPU, FakeClip, fake
+
+from fgvp_eval import picture_batches
+from fgvp_eval.clip_models import ClipModel
+from fgvp_eval.drawing import DrawStyle
+from fgvp_eval.masked_image import MaskedImage
+from fgvp_eval.picture_batches import ImageFeatures, PictureEncoder, pictures_at_once
+from fgvp_eval.stage_times import StageTimes
+from fgvp_kernels import Mode, RenderOptions, render_batch
+
+COUNTS = (3, 1, 4)
+MODES = ("none", "crop", "blur_reverse_mask", "mask")
+
+
+def masked_image(seed: int, count: int) -> MaskedImage:
+    """Another size and other candidates for each seed."""
+    rng = np.random.default_rng(seed)
+    height, width = 20 + 3 * seed, 30 - 2 * seed
+    masks = torch.zeros(count, height, width, dtype=torch.bool)
+    boxes = []
+    for mask in masks:
+        (x0, x1), (y0, y1) = (np.sort(rng.choice(side, 2, False)) for side in (width, height))
+        mask[y0:y1, x0:x1] = torch.from_numpy(rng.random((y1 - y0, x1 - x0)) > 0.2)
+        boxes.append((float(x0), float(y0), float(x1), float(y1)))
+    pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return MaskedImage(pixels, masks, boxes)
+
+
+IMAGES = [masked_image(seed, count) for seed, count in enumerate(COUNTS)]
+
+
+def make_encoder(
+    clips: list[ClipModel], batch_size: int = 100, modes: tuple[str, ...] = MODES, **options: Any
+) -> PictureEncoder:
+    style = DrawStyle(RenderOptions(sigma=3.0, **options))
+    styles = dict.fromkeys(modes, style)
+    times = StageTimes(CPU)
+    return PictureEncoder(clips, styles, device=CPU, batch_size=batch_size, times=times)
+
+
+def batches_of(clip: ClipModel) -> list[int]:
+    assert isinstance(clip.model, FakeClip)
+    return clip.model.image_batches
+
+
+def assert_close(a: list[ImageFeatures], b: list[ImageFeatures]) -> None:
+    for one, other in zip(a, b, strict=True):
+        assert one.count == other.count
+        for left, right in zip(sum(one.of_clips, ()), sum(other.of_clips, ()), strict=True):
+            torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-6)
+
+
+def test_a_group_is_drawn_by_one_call_and_encoded_in_full_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+
+    def counting(images: Any, *args: Any, **options: Any) -> torch.Tensor:
+        calls.append(len(images))
+        return render_batch(images, *args, **options)
+
+    monkeypatch.setattr(picture_batches, "render_batch", counting)
+    clip = fake(16, 0, 1.0)
+    found = make_encoder([clip]).encode(IMAGES)
+    assert calls == [3]
+    assert batches_of(clip) == [3, 8, 8, 8]
+    for features, count in zip(found, COUNTS, strict=True):
+        assert [len(of_mode) for of_mode in features.of_clips[0]] == [1, count, count, count]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5])
+@pytest.mark.parametrize("options", [{}, {"tint_color": "random"}])
+def test_features_are_those_of_each_image_alone(batch_size: int, options: Any) -> None:
+    clips = [fake(16, 0, 1.0), fake(20, 1, 1.0)]
+    alone = [make_encoder(clips, **options).encode([image])[0] for image in IMAGES]
+    assert_close(make_encoder(clips, **options).encode(IMAGES), alone)
+    assert_close(make_encoder(clips, batch_size, **options).encode(IMAGES), alone)
+
+
+def test_features_of_a_mode_do_not_depend_on_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_batches, "_MODES_AT_ONCE", 3)
+    clips = [fake(16, 0, 1.0)]
+    together = make_encoder(clips).encode(IMAGES)
+    for number, mode in enumerate(MODES):
+        alone = make_encoder(clips, modes=(mode,)).encode(IMAGES)
+        for one, other in zip(together, alone, strict=True):
+            assert torch.equal(one.of_clips[0][number], other.of_clips[0][0])
+
+
+def test_every_mode_is_drawn() -> None:
+    modes = tuple(mode.value for mode in Mode)
+    (found,) = make_encoder([fake(16, 0, 1.0)], modes=modes).encode([IMAGES[0]])
+    assert [len(of_mode) for of_mode in found.of_clips[0]] == [1] + [3] * (len(modes) - 1)
+
+
+def test_batches_of_a_cpu_are_small() -> None:
+    assert pictures_at_once(256, CPU) == 32
+    assert pictures_at_once(8, CPU) == 8
+    assert pictures_at_once(256, torch.device("cuda")) == 256
