@@ -97,10 +97,7 @@ class SentenceScorer:
         """Return the logits of each sentence of one image and of all its post-processing needs."""
         by_color: dict[str | None, list[int]] = {}
         for index, sample in enumerate(samples):
-            color = None
-            if self._settings.color == TEXT_COLOR:
-                color = self._scorer.nearest(sample.text, COLOR_NAMES)
-            by_color.setdefault(color, []).append(index)
+            by_color.setdefault(self.color_of(sample), []).append(index)
         found: dict[int, SentenceLogits] = {}
         for color, members in by_color.items():
             asked = {index: self._queries(samples[index]) for index in members}
@@ -116,6 +113,12 @@ class SentenceScorer:
                 phrases_asked = phrases if "R" in self._settings.post else None
                 found[index] = SentenceLogits(row_of[sentence], negatives, phrases_asked)
         return [found[index] for index in range(len(samples))]
+
+    def color_of(self, sample: Sample) -> str | None:
+        """Return the colour that a sentence's prompts are drawn in; None for the styles' own."""
+        if self._settings.color != TEXT_COLOR:
+            return None
+        return self._scorer.nearest(sample.text, COLOR_NAMES)
 
     def _queries(self, sample: Sample) -> list[Query]:
         """Return the sentence, the phrases that relations ask for and, last, its negatives."""
