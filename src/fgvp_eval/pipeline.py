@@ -25,6 +25,8 @@ from fgvp_eval.records import (
     SplitResult,
     Unscored,
 )
+from fgvp_eval.report.miss_pictures import MissPictures
+from fgvp_eval.report.seen_pictures import misses_path
 from fgvp_eval.run_folder import RunFolder
 from fgvp_eval.run_identity import run_identity
 from fgvp_eval.sam_models import SamModel, find_checkpoint, load_sam
@@ -106,7 +108,17 @@ def evaluate(
                     template=plan.settings.template,
                 )
                 sentences = SentenceScorer(scorer, plan.settings, plan.bank(config.seed), times)
-                for outcome in _outcomes(plan, source, sentences, times, done, processes):
+                misses = MissPictures(
+                    misses_path(folder.path, processes),
+                    clips[plan.settings.clip][0],
+                    plan.styles(config.seed),
+                    per_row=config.report_misses if config.report else 0,
+                    seed=config.seed,
+                    color_of=sentences.color_of,
+                    device=device,
+                    times=times,
+                )
+                for outcome in _outcomes(plan, source, sentences, misses, times, done, processes):
                     journal.add(outcome)
         except Exception as error:
             failure = error
@@ -142,6 +154,7 @@ def _outcomes(
     plan: SplitPlan,
     source: MaskSource,
     sentences: SentenceScorer,
+    misses: MissPictures,
     times: StageTimes,
     done: Outcomes,
     processes: Processes,
@@ -152,10 +165,12 @@ def _outcomes(
     images = plan.dataset.images
     # What could not be scored is tried again: its image may have been mended.
     scored = {
-        index
+        index: outcome
         for (split, index), outcome in done.items()
         if split == plan.name and not outcome.unscored
     }
+    for outcome in scored.values():
+        misses.count(outcome.rows)
     if scored and processes.is_first:
         _LOG.info("%s: %d of %d images are done already", plan.name, len(scored), len(images))
     mine = [index for index in range(len(images)) if processes.owns(index)]
@@ -168,12 +183,17 @@ def _outcomes(
         sentences.prepare(sample for image in images for sample in image.samples)
     with Progress(plan.name, sum(len(images[index].samples) for index in left)) as progress:
         for index in left:
-            yield _outcome(index, plan, source, sentences, times)
+            yield _outcome(index, plan, source, sentences, misses, times)
             progress.add(len(images[index].samples))
 
 
 def _outcome(
-    index: int, plan: SplitPlan, source: MaskSource, sentences: SentenceScorer, times: StageTimes
+    index: int,
+    plan: SplitPlan,
+    source: MaskSource,
+    sentences: SentenceScorer,
+    misses: MissPictures,
+    times: StageTimes,
 ) -> ImageOutcome:
     """Evaluate one image; one that is broken is an outcome, too."""
     image = plan.dataset.images[index]
@@ -181,7 +201,7 @@ def _outcome(
     unscored: list[Unscored] = []
     before = dict(times.seconds)
     try:
-        rows = _evaluate_image(image, source, sentences, times)
+        rows = _evaluate_image(image, source, sentences, misses, times)
     except DataError as error:
         reason = " ".join(str(error).split())
         _LOG.warning("not scored: %d sentences: %s", len(image.samples), reason)
@@ -190,14 +210,20 @@ def _outcome(
 
 
 def _evaluate_image(
-    image: ImageRecord, source: MaskSource, sentences: SentenceScorer, times: StageTimes
+    image: ImageRecord,
+    source: MaskSource,
+    sentences: SentenceScorer,
+    misses: MissPictures,
+    times: StageTimes,
 ) -> dict[str, list[Prediction]]:
     """Score all sentences of one image; returns the predictions of each row, by its label."""
     with times.measure("decode"):
         pixels = decode_image(image)  # [H, W, 3]
     with times.measure(source.stage):
         found = source.find(image, pixels)  # N boxes, masks [N, H, W]
-    return sentences.predict(image, pixels, found.masks, found.boxes_xyxy)
+    rows = sentences.predict(image, pixels, found.masks, found.boxes_xyxy)
+    misses.keep(image, pixels, found, rows)
+    return rows
 
 
 def _result(plan: SplitPlan, finished: Outcomes) -> SplitResult:
