@@ -63,7 +63,9 @@ def start_browser(folder: Path) -> Iterator[Browser]:
 
     Without Chromium the test is skipped, but fails where all tests must run (``CI=1``).
     """
-    programs = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("chrome")
+    names = ("chromium", "google-chrome", "chrome")
+    browsers = [found for found in map(shutil.which, names) if found is not None]
+    programs = shutil.which("chromedriver"), next(iter(browsers), None)
     if None in programs:
         reason = "needs chromium and chromedriver (apt-get install chromium chromium-driver)"
         if os.environ.get("CI"):

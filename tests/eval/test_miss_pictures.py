@@ -46,6 +46,14 @@ def test_parts_of_the_misses_hold_the_sample_of_all(size: int) -> None:
     assert whole.sample_ids <= entered
 
 
+def test_a_miss_that_is_added_again_counts_once() -> None:
+    sample = MissSample(3, seed=0)
+    kept = {name for name in [f"demo:{k}:0" for k in range(20)] * 2 if sample.add(name)}
+    assert sample.sample_ids <= kept
+    assert len(sample.sample_ids) == 3
+    assert all(sample.add(name) for name in sorted(sample.sample_ids))
+
+
 def test_sample_is_drawn_by_the_seed_and_not_the_order() -> None:
     def drawn(ids: list[str], seed: int) -> set[str]:
         sample = MissSample(10, seed)

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import sentence, write_report_run
+from report_runs import jpeg, sentence, write_report_run
 
+from fgvp_eval.records import Prediction
 from fgvp_eval.report import page as report_page
 from fgvp_eval.report.__main__ import main
+from fgvp_eval.report.row_outcomes import row_outcome
+from fgvp_eval.report.seen_pictures import SeenPictures
 
 TEST_A = ("--split", "refcoco+_testA", "--sam", "demo", "--clip", "demo", "--modes", "crop")
 REPOSITORY = Path(__file__).parents[2]
@@ -137,6 +140,31 @@ def test_rows_on_other_candidates_stand_in_tables_of_their_own(
     assert "Preset fgvp-rs: prompts are drawn" in page
 
 
+@pytest.mark.parametrize(
+    ("cause", "pred", "roles", "rank"),
+    [
+        ("ranked_wrong", 0, {0: "chosen", 1: "right"}, 2),
+        ("no_candidate", 0, {0: "chosen", 1: "nearest"}, 2),
+        ("no_candidate", 1, {0: "other", 1: "chosen"}, 1),
+        (None, 1, {0: "other", 1: "right"}, 1),
+    ],
+)
+def test_what_candidates_are_called(
+    cause: str | None, pred: int, roles: dict[int, str], rank: int
+) -> None:
+    record = sentence(0, "thing", cause=cause)
+    scores = (0.75, 0.25) if pred == 0 else (0.25, 0.75)
+    boxes = tuple(map(tuple, record["candidates_xyxy"]))
+    fields = record | {"pred": pred, "scores": scores, "candidates_xyxy": boxes}
+    prompts = {("crop", candidate): jpeg(candidate) for candidate in (0, 1)}
+    seen = SeenPictures("demo", (16, 16), prompts)
+    outcome = row_outcome(Prediction(**fields), sampled=True, seen=seen)
+    assert {bar.candidate: bar.role for bar in outcome.bars} == roles
+    shown = {picture.candidate: picture.role for picture in outcome.pictures}
+    assert shown == {candidate: roles[candidate] for candidate in {pred, 1}}
+    assert (outcome.cause, outcome.rank) == (cause, rank)
+
+
 def test_sample_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = write_report_run(tmp_path / "run", [sentence(k, f"thing {k}") for k in range(9)])
     page = written(capsys, folder, "--misses", 4, "--out", tmp_path / "other.html")
@@ -199,7 +227,8 @@ def test_wrong_usage_gets_one_line(capsys: pytest.CaptureFixture[str], tmp_path:
     assert "none/report.html cannot be written: No such file or directory" in err
 
 
-def test_parts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("inputs", [(), ("object", "image")])
+def test_parts(capsys: pytest.CaptureFixture[str], tmp_path: Path, inputs: tuple[str, ...]) -> None:
     metrics = {
         "parts": 10,
         "share": 0.4,
@@ -209,7 +238,9 @@ def test_parts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         "oracle_share": 0.7,
     }
     of_row = {"all": metrics, "two_or_more_parts": metrics | {"parts": 8}}
-    table = {"crop": {"argmax": of_row}}
+    table: dict[str, Any] = {"crop": {"argmax": of_row}}
+    if inputs:
+        table = dict.fromkeys(inputs, table)
     results = {
         "task": "parts",
         "metrics": {"demo_parts": {"naming": table, "detection": table}},
@@ -220,11 +251,14 @@ def test_parts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (folder / "results.json").write_text(json.dumps(results))
     page = written(capsys, folder)
     naming, _, detection, of_many, *_ = Tables(page).tables
-    assert naming[1] == [
-        *("demo_parts", "crop", "argmax", "40.0", "20.0 – 60.0", "", "10.0", "–", "10"),
+    labels = [
+        ["demo_parts", *([name] if name else []), "crop", "argmax"] for name in inputs or [""]
     ]
+    shares = ["40.0", "20.0 – 60.0", ""]
+    assert naming[1:] == [[*of_row, *shares, "10.0", "–", "10"] for of_row in labels]
     # Missed 60 %: 30 % for want of a candidate, so that 30 % were ranked wrong.
-    assert detection[1][7:] == ["30.0", "70.0", "30.0", "30.0", "10"]
+    lost = ["10.0", "30.0", "70.0", "30.0", "30.0", "10"]
+    assert detection[1:] == [[*of_row, *shares, *lost] for of_row in labels]
     assert of_many[1][-1] == "8"
 
 

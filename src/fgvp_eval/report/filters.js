@@ -63,8 +63,14 @@
     apply();
   }
 
+  // Paper shows what is folded.
+  let unfolded = [];
   addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("details")) details.open = true;
+    unfolded = [...document.querySelectorAll("details:not([open])")];
+    for (const details of unfolded) details.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const details of unfolded) details.open = false;
   });
 
   function plain(text) {

@@ -109,7 +109,7 @@ class MissPictures:
             _LOG.warning(
                 "prompts of misses are no longer drawn for the report: %s: %s",
                 type(error).__name__,
-                error,
+                " ".join(str(error).split()),
             )
 
     def _records(

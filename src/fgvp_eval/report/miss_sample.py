@@ -22,27 +22,29 @@ class MissSample:
     Args:
         size: How many misses are kept at most, >= 0.
         seed: Draws the order.
+
+    Attributes:
+        sample_ids: Ids of the misses in the sample for now.
     """
 
     def __init__(self, size: int, seed: int) -> None:
         self._size, self._seed = size, seed
         self._places: list[tuple[int, str]] = []  # a heap, negated: the last one comes first
+        self.sample_ids: set[str] = set()
 
     def add(self, sample_id: str) -> bool:
-        """Add a miss; returns whether it is in the sample for now."""
-        if self._size == 0:
-            return False
+        """Add a miss, which may be known; returns whether it is in the sample for now."""
+        if self._size == 0 or sample_id in self.sample_ids:
+            return self._size > 0
         digest = hashlib.blake2b(f"{self._seed}:{sample_id}".encode(), digest_size=8).digest()
         entry = (-int.from_bytes(digest, "big"), sample_id)
+        self.sample_ids.add(sample_id)
         if len(self._places) < self._size:
             heapq.heappush(self._places, entry)
             return True
-        return heapq.heappushpop(self._places, entry) != entry
-
-    @property
-    def sample_ids(self) -> set[str]:
-        """The ids of the sample."""
-        return {sample_id for _, sample_id in self._places}
+        _, last = heapq.heappushpop(self._places, entry)
+        self.sample_ids.remove(last)
+        return last != sample_id
 
 
 def sampled_misses(predictions: Iterable[Prediction], size: int, seed: int) -> set[str]:

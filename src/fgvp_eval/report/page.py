@@ -36,7 +36,8 @@ def report_of_run(folder: Path, per_row: int = DEFAULT_REPORT_MISSES) -> float:
     """
     start = time.perf_counter()
     try:
-        write_report(folder, per_row=per_row)
+        path = write_report(folder, per_row=per_row)
+        _LOG.info("report: %s (%.1f MB)", path, path.stat().st_size / 1e6)
     except Exception as error:  # whatever it is, the run is done
         _LOG.warning("no %s: %s: %s", FILE_NAME, type(error).__name__, " ".join(str(error).split()))
     return time.perf_counter() - start

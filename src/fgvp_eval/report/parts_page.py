@@ -8,14 +8,20 @@ from typing import Any
 
 from fgvp_eval.paco_tables import PROTOCOL_TEXT
 
+# The levels of "metrics", protocol aside; runs of schema version 1 have no inputs.
+_LABELS = {3: ("split", "modes", "assignment"), 4: ("split", "input", "modes", "assignment")}
+
 
 @dataclass(frozen=True)
 class PartsRow:
-    """One row of a table: its labels, and the fields of ``PartMetrics`` that the run stored."""
+    """One row of a table.
 
-    split: str
-    modes: str
-    assignment: str
+    Attributes:
+        labels: What it is of.
+        metrics: The fields of ``PartMetrics`` that the run stored.
+    """
+
+    labels: tuple[str, ...]
     metrics: Mapping[str, Any]
 
     @property
@@ -46,13 +52,24 @@ def parts_content(results: Mapping[str, Any]) -> dict[str, Any]:
         "first_sections": names,
         "last_sections": [],
         "tables": tables,
+        "labels": next((_LABELS[len(rows[0].labels)] for rows in tables.values()), ()),
         "protocol_text": PROTOCOL_TEXT.replace("**", ""),
     }
 
 
 def _rows(results: Mapping[str, Any], protocol: str, objects: str) -> Iterator[PartsRow]:
     for split, by_protocol in results.get("metrics", {}).items():
-        for modes, by_assignment in by_protocol.get(protocol, {}).items():
-            for assignment, found in by_assignment.items():
-                if objects in found:
-                    yield PartsRow(split, modes, assignment, found[objects])
+        for labels, found in _leaves(by_protocol.get(protocol, {}), (split,)):
+            if objects in found:
+                yield PartsRow(labels, found[objects])
+
+
+def _leaves(
+    tree: Mapping[str, Any], labels: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Yield what is stored under each assignment, with the labels that lead to it."""
+    for name, below in tree.items():
+        if "all" in below:
+            yield (*labels, name), below
+        else:
+            yield from _leaves(below, (*labels, name))

@@ -24,7 +24,7 @@ class PromptPicture:
     Attributes:
         mode: Name of its mode.
         candidate: Its number.
-        role: ``chosen``, or ``right`` or ``nearest`` to the annotation.
+        role: ``right``, ``chosen`` though it is not, or ``nearest`` to the annotation.
         uri: The picture.
         score: Its logit under this mode alone, before post-processing; None where the run did not
             store it apart.
@@ -109,6 +109,8 @@ def row_outcome(prediction: Prediction, sampled: bool, seen: SeenPictures | None
     nearest, overlap = nearest_candidate(prediction)
     scores = np.asarray(prediction.scores)  # [N]
     order = np.argsort(-scores, kind="stable")  # [N], as the choice breaks ties
+    roles = {nearest: "right" if overlap > IOU_THRESHOLD else "nearest"}
+    roles[prediction.pred] = "right" if prediction.correct else "chosen"
     return RowOutcome(
         label=prediction.mode,
         cause=miss_cause(prediction),
@@ -120,17 +122,13 @@ def row_outcome(prediction: Prediction, sampled: bool, seen: SeenPictures | None
         nearest_iou=overlap,
         nearest_score=float(scores[nearest]),
         rank=1 + int(np.flatnonzero(order == nearest)[0]),
-        pictures=() if seen is None else tuple(_pictures(prediction, nearest, overlap, seen)),
-        bars=_bars(scores, order, {prediction.pred: "chosen", nearest: _role(overlap)}),
+        pictures=() if seen is None else tuple(_pictures(prediction, nearest, roles, seen)),
+        bars=_bars(scores, order, roles),
     )
 
 
-def _role(overlap: float) -> str:
-    return "right" if overlap > IOU_THRESHOLD else "nearest"
-
-
 def _pictures(
-    prediction: Prediction, nearest: int, overlap: float, seen: SeenPictures
+    prediction: Prediction, nearest: int, roles: Mapping[int, str], seen: SeenPictures
 ) -> list[PromptPicture]:
     found = []
     by_mode = prediction.scores_by_mode or {}
@@ -140,10 +138,8 @@ def _pictures(
         for candidate in shown_candidates(prediction, nearest, mode):
             text = seen.jpegs.get((mode, candidate))
             if text is not None:
-                role = "chosen" if candidate == prediction.pred else _role(overlap)
-                if candidate == nearest == prediction.pred and overlap > IOU_THRESHOLD:
-                    role = "right"
                 score = None if scores is None else scores[candidate]
+                role = roles[candidate]
                 found.append(PromptPicture(mode, candidate, role, jpeg_uri(text), score))
     return found
 
