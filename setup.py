@@ -20,6 +20,7 @@ setup(
     package_data={
         "fgvp_kernels": ["py.typed"],
         "fgvp_eval": ["py.typed"],
+        "fgvp_eval.report": ["*.j2", "*.css", "*.js"],
         "fgvp_eval.demo": ["*.safetensors", "*.md", "*.json"],
     },
     install_requires=[
@@ -36,6 +37,7 @@ setup(
         "safetensors>=0.4",
         "scipy>=1.11",
         "tabulate>=0.9",
+        "jinja2>=3.1",
         "tqdm>=4.66",
     ],
     extras_require={
@@ -47,6 +49,7 @@ setup(
             "ruff>=0.6",
             "mypy>=1.11",
             "opencv-python-headless>=4.9",
+            "selenium>=4.20",
             "types-tabulate",
             "types-tqdm",
             "spacy>=3.7",

@@ -34,3 +34,6 @@ GOLDEN_LINE_LEVELS = 40
 TRITON_MAX = 0.05  # seen 0.01
 TRITON_RESIZED_MAX = 1.05  # seen 1.0
 TRITON_RESIZED_SHARE = 0.1  # seen 0.06
+
+# A prompt kept as a JPEG for the report against what the renderer draws: mean levels.
+JPEG_MEAN = 4.0  # seen 2.2, on a ramp of colours

@@ -64,6 +64,7 @@ def _run(argv: Sequence[str]) -> int:
 
         return run_parts(config, [*program_words(processes), *argv], processes.world)
     from fgvp_eval.pipeline import evaluate
+    from fgvp_eval.report.page import report_of_run
     from fgvp_eval.run_folder import choose_folder, write_run
     from fgvp_eval.stage_times import split_line
     from fgvp_eval.tables import result_table
@@ -90,7 +91,11 @@ def _run(argv: Sequence[str]) -> int:
         return EXIT_DONE
     write_run(folder.path, report, [*program_words(processes), *argv])
     print(result_table(report))
-    _LOG.info("%s", split_line(report.seconds))
+    seconds = dict(report.seconds)
+    if config.report:
+        written = report_of_run(folder.path, config.report_misses)
+        seconds["report"] = seconds.get("report", 0.0) + written
+    _LOG.info("%s", split_line(seconds))
     _LOG.info("wrote %s", folder.path)
     return EXIT_DONE if report.complete else EXIT_INCOMPLETE
 

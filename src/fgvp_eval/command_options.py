@@ -10,6 +10,7 @@ from typing import get_args
 
 from fgvp_eval.config import (
     DEFAULT_CLIP,
+    DEFAULT_REPORT_MISSES,
     DEFAULT_SAM,
     OFFICIAL_CLEAN_MASKS,
     Aggregate,
@@ -131,6 +132,19 @@ def build_parser() -> argparse.ArgumentParser:
         help="keep SAM's image embeddings in $FGVP_CACHE_DIR, else the user's cache folder; "
         "default: yes, but not those of the demo SAM",
     )
+    add(
+        "--report",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write report.html into the run folder, with a gallery of misses; default: yes",
+    )
+    add(
+        "--report-misses",
+        type=int,
+        default=DEFAULT_REPORT_MISSES,
+        metavar="N",
+        help=f"misses of each row that it shows; default: {DEFAULT_REPORT_MISSES}",
+    )
     _add_post_processing(parser)
     return parser
 
@@ -218,6 +232,8 @@ def parse_config(argv: Sequence[str]) -> EvalConfig:
         size_prior=options.size_prior,
         color=None if options.color is None else parse_color(options.color),
         strict_data=options.strict_data,
+        report=options.report,
+        report_misses=options.report_misses,
     )
 
 

@@ -20,6 +20,7 @@ DEFAULT_SAM = "vit_h"
 DEFAULT_CLIP = "ViT-B-32-quickgelu:openai+RN50x16-quickgelu:openai"
 OFFICIAL_CLEAN_MASKS = 400
 SAM_KINDS = ("vit_h", "vit_l", "vit_b")
+DEFAULT_REPORT_MISSES = 100
 TEXT_COLOR = "text"  # of each sentence the colour whose name is nearest to it
 
 
@@ -117,6 +118,8 @@ class EvalConfig:
         preset: The row of the published table whose options are the defaults.
         post, aggregate, negatives, template, size_prior, color: As in :class:`SplitSettings`.
         strict_data: Refuse data whose counts are not the published ones.
+        report: Write ``report.html``.
+        report_misses: How many misses of each row it shows, >= 0.
     """
 
     splits: tuple[Split, ...]
@@ -144,6 +147,8 @@ class EvalConfig:
     size_prior: float | None = None
     color: str | None = None
     strict_data: bool = False
+    report: bool = True
+    report_misses: int = DEFAULT_REPORT_MISSES
 
     def __post_init__(self) -> None:
         for name, value, low in (
@@ -152,6 +157,7 @@ class EvalConfig:
             ("--seed", self.seed, 0),
             ("--clean-masks", self.clean_masks, 0),
             ("--negatives", self.negatives, 1),
+            ("--report-misses", self.report_misses, 0),
         ):
             if value is not None and value < low:
                 raise UsageError(f"{name} must be at least {low}, got {value}")

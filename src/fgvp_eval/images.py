@@ -12,7 +12,10 @@ from fgvp_eval.errors import DataError
 from fgvp_eval.records import ImageRecord
 
 # What Pillow raises for files that are truncated, damaged, no image, or absurdly large.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+BROKEN_IMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
+    Image.DecompressionBombError,
+)
 
 
 def decode_image(record: ImageRecord) -> NDArray[np.uint8]:
@@ -27,7 +30,7 @@ def decode_image(record: ImageRecord) -> NDArray[np.uint8]:
     try:
         with Image.open(record.path) as file:
             pixels = np.array(file.convert("RGB"))  # [H, W, 3]
-    except _BROKEN as error:
+    except BROKEN_IMAGE as error:
         raise DataError(f"{record.path} cannot be decoded: {error}") from None
     size = pixels.shape[:2]
     if record.size is not None and size != record.size:

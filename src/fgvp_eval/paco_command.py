@@ -10,6 +10,7 @@ from fgvp_eval.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
 from fgvp_eval.paco_pipeline import evaluate_parts
 from fgvp_eval.paco_run_folder import write_parts_run
 from fgvp_eval.paco_tables import parts_tables
+from fgvp_eval.report.page import report_of_run
 from fgvp_eval.run_folder import choose_folder
 
 _LOG = logging.getLogger(__name__)
@@ -39,5 +40,7 @@ def run_parts(config: EvalConfig, command: Sequence[str], world: int) -> int:
     report = evaluate_parts(config, folder)
     write_parts_run(folder.path, report, command)
     print(parts_tables(report))
+    if config.report:
+        report_of_run(folder.path)
     _LOG.info("wrote %s", folder.path)
     return EXIT_DONE if report.complete else EXIT_INCOMPLETE

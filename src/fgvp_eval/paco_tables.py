@@ -16,7 +16,7 @@ _DETECTION = (
     *("box IoU > 0.5 %", "95 % interval", "mask IoU > 0.5 %", "mean box IoU", "mean mask IoU"),
     *("chance %", "oracle box %", "oracle mask %", "parts"),
 )
-_PROTOCOL = (
+PROTOCOL_TEXT = (
     "The protocol is this project's own; no numbers were published for it. An object is cut out "
     f"with its box {ENLARGED:g} times as wide and high, and each of its annotated parts is asked "
     'for as "a photo of a PART of an OBJECT". **Naming**: the candidates are the masks of the '
@@ -68,7 +68,7 @@ def parts_summary(report: PartsReport, command: str) -> str:
     paragraphs = ["# Evaluation of visual prompts on parts", f"`{command}`", parts_tables(report)]
     if not report.complete:
         paragraphs.append("**Incomplete:** some parts could not be scored (see below).")
-    paragraphs += [_PROTOCOL, "## Objects with two or more parts"]
+    paragraphs += [PROTOCOL_TEXT, "## Objects with two or more parts"]
     paragraphs.append(parts_tables(report, least_parts=2) or "none")
     paragraphs += [_split_paragraph(result) for result in report.splits]
     models = "\n".join(

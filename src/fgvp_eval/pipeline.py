@@ -20,6 +20,8 @@ from fgvp_eval.journal import Outcomes
 from fgvp_eval.picture_batches import pictures_at_once
 from fgvp_eval.processes import ALONE, Processes
 from fgvp_eval.records import Prediction, RunReport, SplitResult, Unscored
+from fgvp_eval.report.miss_pictures import MissPictures
+from fgvp_eval.report.seen_pictures import misses_path
 from fgvp_eval.run_folder import RunFolder
 from fgvp_eval.run_identity import run_identity
 from fgvp_eval.sam_models import SamModel, find_checkpoint, load_sam
@@ -107,8 +109,22 @@ def evaluate(
                     template=plan.settings.template,
                 )
                 sentences = SentenceScorer(scorer, plan.settings, plan.bank(config.seed), times)
+                misses = MissPictures(
+                    misses_path(folder.path, processes),
+                    clips[plan.settings.clip][0],
+                    plan.styles(config.seed),
+                    per_row=config.report_misses if config.report else 0,
+                    seed=config.seed,
+                    color_of=sentences.color_of,
+                    device=device,
+                    times=times,
+                )
+                for (name, _), outcome in done.items():
+                    if name == plan.name:
+                        misses.count(outcome.rows)
                 groups = _groups_left(plan, at_once, done, processes)
-                for outcome in GroupScorer(plan, source, sentences, times).outcomes(groups):
+                scored = GroupScorer(plan, source, sentences, misses, times)
+                for outcome in scored.outcomes(groups):
                     journal.add(outcome)
         except Exception as error:
             failure = error

@@ -11,7 +11,10 @@ from typing import Any
 from fgvp_eval.config import EvalConfig, SplitSettings
 
 # Options that do not decide what comes out, or that stand in the identity as resolved.
-_LEFT_OUT = {"splits", "data_root", "device", "precision", "out", "resume", "cache", "strict_data"}
+_LEFT_OUT = {
+    *("splits", "data_root", "device", "precision", "out", "resume", "cache", "strict_data"),
+    *("report", "report_misses"),
+}
 _PACKAGES = ("fgvp-kernels", "torch", "open_clip_torch", "segment-anything")
 
 

@@ -1,0 +1,72 @@
+"""Prompts drawn for a look are those that a scorer gives to its CLIP."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from fgvp_eval.clip_models import ClipModel, PictureSpec
+from fgvp_eval.drawing import draw_styles
+from fgvp_eval.prompt_pictures import draw_prompts
+from fgvp_eval.scorer import Scorer
+from fgvp_eval.stage_times import StageTimes
+from fgvp_kernels import RenderOptions
+
+CPU = torch.device("cpu")
+SPEC = PictureSpec((32, 32), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
+
+
+class RecordingClip:
+    """Keeps the pictures that it is given."""
+
+    def __init__(self) -> None:
+        self.pictures: list[torch.Tensor] = []
+
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+        self.pictures += list(image)
+        return torch.ones(len(image), 4)
+
+    def encode_text(self, text: torch.Tensor) -> torch.Tensor:
+        return torch.ones(len(text), 4)
+
+
+def test_drawn_prompts_are_what_the_image_tower_takes() -> None:
+    modes = ("crop", "blur_reverse_mask", "contour")
+    styles = draw_styles(modes, "fgvp", seed=0)  # two styles: the crop is drawn at another size
+    tower = RecordingClip()
+    clip = ClipModel(
+        "recording",
+        tower,
+        lambda texts: torch.zeros(len(texts), 1),
+        SPEC,
+        torch.float32,
+        1.0,
+        "0" * 64,
+        "bicubic",
+    )
+    scorer = Scorer(
+        [clip],
+        modes,
+        device=CPU,
+        options=RenderOptions(),
+        batch_size=64,
+        times=StageTimes(CPU),
+        styles=styles,
+    )
+    image = np.random.default_rng(0).integers(0, 256, (40, 52, 3), dtype=np.uint8)
+    masks = torch.zeros(2, 40, 52, dtype=torch.bool)
+    masks[0, 5:20, 5:30] = masks[1, 10:38, 20:50] = True
+    boxes_xyxy = [(5.0, 5.0, 30.0, 20.0), (20.0, 10.0, 50.0, 38.0)]
+    scorer.score(image, masks, boxes_xyxy, ["a thing"])
+    drawn = draw_prompts(
+        torch.from_numpy(image).permute(2, 0, 1),
+        masks,
+        torch.tensor(boxes_xyxy),
+        modes=modes,
+        styles=[styles[mode] for mode in modes],
+        spec=SPEC,
+        dtype=torch.float32,
+        device=CPU,
+    )
+    assert drawn.shape == (3, 2, 3, 32, 32)
+    torch.testing.assert_close(drawn.flatten(0, 1), torch.stack(tower.pictures), rtol=0, atol=0)
