@@ -20,6 +20,7 @@ setup(
     package_data={
         "fgvp_kernels": ["py.typed"],
         "fgvp_eval": ["py.typed"],
+        "fgvp_eval.report": ["*.j2", "*.css", "*.js"],
         "fgvp_eval.demo": ["*.safetensors", "*.md", "*.json"],
     },
     install_requires=[
@@ -37,6 +38,7 @@ setup(
         "scipy>=1.11",
         "tabulate>=0.9",
         "packaging>=23.0",
+        "jinja2>=3.1",
         "tqdm>=4.66",
         "typing_extensions>=4.4",
     ],
@@ -51,6 +53,7 @@ setup(
             "mypy>=1.11",
             "matplotlib>=3.8",
             "opencv-python-headless>=4.9",
+            "selenium>=4.20",
             "types-tabulate",
             "types-tqdm",
             "spacy>=3.7",

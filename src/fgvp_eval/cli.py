@@ -59,6 +59,7 @@ def _run(argv: Sequence[str]) -> int:
     if not processes.is_first:
         _speak_for(processes)
     # Late, so that --help and wrong usage answer without waiting for torch.
+    from fgvp_eval.report.page import report_of_run
     from fgvp_eval.run_folder import choose_folder
     from fgvp_eval.stage_times import split_line
     from fgvp_eval.tasks import choose_task
@@ -86,7 +87,11 @@ def _run(argv: Sequence[str]) -> int:
         return EXIT_DONE
     task.write(folder.path, report, [*program_words(processes), *argv])
     print(task.table(report))
-    _LOG.info("%s", split_line(report.seconds))
+    seconds = dict(report.seconds)
+    if config.report:
+        written = report_of_run(folder.path, config.report_misses)
+        seconds["report"] = seconds.get("report", 0.0) + written
+    _LOG.info("%s", split_line(seconds))
     _LOG.info("wrote %s", folder.path)
     return EXIT_DONE if report.complete else EXIT_INCOMPLETE
 

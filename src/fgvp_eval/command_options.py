@@ -9,6 +9,7 @@ from typing import get_args
 
 from fgvp_eval.config import (
     DEFAULT_CLIP,
+    DEFAULT_REPORT_MISSES,
     DEFAULT_SAM,
     OFFICIAL_CLEAN_MASKS,
     Aggregate,
@@ -187,6 +188,19 @@ def build_parser() -> argparse.ArgumentParser:
         "other texts, post-processing or further modes encodes nothing twice; default: yes, but "
         "not those of the demo CLIP",
     )
+    add(
+        "--report",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write report.html into the run folder, with a gallery of misses; default: yes",
+    )
+    add(
+        "--report-misses",
+        type=int,
+        default=DEFAULT_REPORT_MISSES,
+        metavar="N",
+        help=f"misses of each row that it shows; default: {DEFAULT_REPORT_MISSES}",
+    )
     return parser
 
 
@@ -272,6 +286,8 @@ def parse_config(argv: Sequence[str]) -> EvalConfig:
         color=None if options.color is None else parse_color(options.color),
         strict_data=options.strict_data,
         part_input=options.part_input,
+        report=options.report,
+        report_misses=options.report_misses,
     )
 
 

@@ -21,6 +21,7 @@ DEFAULT_SAM = "vit_h"
 DEFAULT_CLIP = "ViT-B-32-quickgelu:openai+RN50x16-quickgelu:openai"
 OFFICIAL_CLEAN_MASKS = 400
 SAM_KINDS = ("vit_h", "vit_l", "vit_b")
+DEFAULT_REPORT_MISSES = 100
 TEXT_COLOR = "text"  # of each sentence the colour whose name is nearest to it
 
 
@@ -122,6 +123,8 @@ class EvalConfig:
         post, aggregate, negatives, template, size_prior, color: As in :class:`SplitSettings`.
         strict_data: Refuse data whose counts are not the published ones.
         part_input: What parts are looked for in: the object cut out, the whole image, or both.
+        report: Write ``report.html``.
+        report_misses: How many misses of each row it shows, >= 0.
     """
 
     splits: tuple[Split, ...]
@@ -151,6 +154,8 @@ class EvalConfig:
     color: str | None = None
     strict_data: bool = False
     part_input: PartInput | None = None
+    report: bool = True
+    report_misses: int = DEFAULT_REPORT_MISSES
 
     def __post_init__(self) -> None:
         for name, value, low in (
@@ -159,6 +164,7 @@ class EvalConfig:
             ("--seed", self.seed, 0),
             ("--clean-masks", self.clean_masks, 0),
             ("--negatives", self.negatives, 1),
+            ("--report-misses", self.report_misses, 0),
         ):
             if value is not None and value < low:
                 raise UsageError(f"{name} must be at least {low}, got {value}")

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from fgvp_eval.errors import DataError
 from fgvp_eval.images import decode_image
 from fgvp_eval.journal import ImageOutcome
-from fgvp_eval.mask_sources import MaskSource
+from fgvp_eval.mask_sources import MaskedBoxes, MaskSource
 from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.progress import Progress
 from fgvp_eval.records import ImageRecord, Unscored
+from fgvp_eval.report.miss_pictures import MissPictures
 from fgvp_eval.sentence_scores import SentenceScorer
 from fgvp_eval.split_plan import SplitPlan
 from fgvp_eval.stage_times import StageTimes
@@ -26,13 +27,20 @@ class GroupScorer:
         plan: The split.
         source: Gives images their candidates.
         sentences: Scores them.
+        misses: Keeps the prompts of those that were missed.
         times: Where the seconds of all stages are added.
     """
 
     def __init__(
-        self, plan: SplitPlan, source: MaskSource, sentences: SentenceScorer, times: StageTimes
+        self,
+        plan: SplitPlan,
+        source: MaskSource,
+        sentences: SentenceScorer,
+        misses: MissPictures,
+        times: StageTimes,
     ) -> None:
         self._plan, self._source, self._sentences, self._times = plan, source, sentences, times
+        self._misses = misses
 
     def outcomes(self, groups: Sequence[Sequence[int]]) -> Iterator[ImageOutcome]:
         """Yield what comes out of each image of some groups of the split.
@@ -82,6 +90,8 @@ class GroupScorer:
                 _add(seconds[index], shared, len(image) / total)
                 try:
                     rows = self._sentences.predict(record, image, features.pop(index))
+                    candidates = MaskedBoxes(tuple(image.boxes_xyxy), image.masks)
+                    self._misses.keep(record, image.pixels, candidates, rows)
                 except DataError as error:
                     reasons[index] = _one_line(error)
             _add(seconds[index], self._times.since(before))

@@ -88,6 +88,11 @@ def right_candidates(prediction: Prediction) -> NDArray[np.bool_]:
     return right
 
 
+def miss_cause(prediction: Prediction) -> Cause | None:
+    """Return why a sentence was missed; None if it was not."""
+    return _cause(prediction, right_candidates(prediction))
+
+
 def _rank(prediction: Prediction, right: NDArray[np.bool_]) -> float:
     """Return how many candidates come before the first right one; infinity if none is right."""
     order = np.argsort(-np.asarray(prediction.scores), kind="stable")  # [N]

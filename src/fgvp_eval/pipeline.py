@@ -13,14 +13,16 @@ from fgvp_eval.count_check import warn_of_counts
 from fgvp_eval.devices import choose_device, use_one_thread
 from fgvp_eval.drawing import blur_facts
 from fgvp_eval.entity_trees import load_parser, parser_identity
-from fgvp_eval.errors import ProcessError
 from fgvp_eval.feature_cache import open_feature_cache
 from fgvp_eval.group_scoring import GroupScorer
 from fgvp_eval.image_groups import MOST_IMAGES, TYPICAL_GRID_MASKS
+from fgvp_eval.images_to_do import outcomes_in_order, seconds_of_run
 from fgvp_eval.journal import Outcomes
 from fgvp_eval.picture_batches import pictures_at_once
 from fgvp_eval.processes import ALONE, Processes
 from fgvp_eval.records import Prediction, RunReport, SplitResult, Unscored
+from fgvp_eval.report.miss_pictures import MissPictures
+from fgvp_eval.report.seen_pictures import misses_path
 from fgvp_eval.run_folder import RunFolder
 from fgvp_eval.run_identity import run_identity
 from fgvp_eval.sam_models import SamModel, find_checkpoint, load_sam
@@ -111,8 +113,22 @@ def evaluate(
                     cache=cache if plan.settings.feature_cache else None,
                 )
                 sentences = SentenceScorer(scorer, plan.settings, plan.bank(config.seed), times)
+                misses = MissPictures(
+                    misses_path(folder.path, processes),
+                    clips[plan.settings.clip][0],
+                    plan.styles(config.seed),
+                    per_row=config.report_misses if config.report else 0,
+                    seed=config.seed,
+                    color_of=sentences.color_of,
+                    device=device,
+                    times=times,
+                )
+                for (name, _), outcome in done.items():
+                    if name == plan.name:
+                        misses.count(outcome.rows)
                 groups = _groups_left(plan, at_once, done, processes)
-                for outcome in GroupScorer(plan, source, sentences, times).outcomes(groups):
+                scored = GroupScorer(plan, source, sentences, misses, times)
+                for outcome in scored.outcomes(groups):
                     journal.add(outcome)
         except Exception as error:
             failure = error
@@ -129,7 +145,7 @@ def evaluate(
         blur=blur_facts(plans[0].styles(config.seed)),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         precision=precision,
-        seconds=_seconds(times, finished),
+        seconds=seconds_of_run(times, finished),
     )
 
 
@@ -174,33 +190,15 @@ def _is_finished(group: Sequence[int], split: str, done: Outcomes) -> bool:
 
 
 def _result(plan: SplitPlan, finished: Outcomes) -> SplitResult:
-    """Put the images of a split together, in the order of the split.
-
-    Raises:
-        ProcessError: An image is in no journal.
-    """
+    """Put the images of a split together, in the order of the split."""
     rows: dict[str, list[Prediction]] = {"+".join(group): [] for group in plan.settings.mode_groups}
     unscored: list[Unscored] = []
-    for index, image in enumerate(plan.dataset.images):
-        outcome = finished.get((plan.name, index))
-        if outcome is None:
-            raise ProcessError(
-                f"{plan.name}: {image.name} is in no journal; the run folder must be one that all "
-                "processes share"
-            )
+    names = [image.name for image in plan.dataset.images]
+    for outcome in outcomes_in_order(plan.name, names, finished):
         unscored += outcome.unscored
         for label, predictions in outcome.rows.items():
             rows[label] += predictions
     return SplitResult(plan.dataset, plan.settings, plan.masks, rows, unscored, plan.files_sha256)
-
-
-def _seconds(times: StageTimes, finished: Outcomes) -> dict[str, float]:
-    """Return the seconds of each stage, for the images those of all starts and processes."""
-    total = {stage: times.seconds.get(stage, 0.0) for stage in ("load", "texts")}
-    for outcome in finished.values():
-        for stage, spent in outcome.seconds.items():
-            total[stage] = total.get(stage, 0.0) + spent
-    return total
 
 
 def _distinct(ensembles: Iterable[Sequence[ClipModel]]) -> list[ClipModel]:

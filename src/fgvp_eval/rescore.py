@@ -21,7 +21,7 @@ from fgvp_eval.presets import Post
 from fgvp_eval.progress import Progress
 from fgvp_eval.records import Prediction
 from fgvp_eval.stored_runs import StoredRun, read_run
-from fgvp_eval.tables import TableRow, format_table, miss_table, preset_label
+from fgvp_eval.tables import format_table, miss_table, stored_rows
 from fgvp_eval.tool_command import ToolParser, run_tool
 
 _LOG = logging.getLogger("fgvp_eval")
@@ -59,7 +59,7 @@ def _run(argv: Sequence[str]) -> int:
     options = build_parser().parse_args(argv)
     run = read_run(options.run)
     rescored = rescore_run(run, options.post, options.aggregate)
-    rows = [_table_row(rescored, split, label) for split, label in rescored.rows]
+    rows = stored_rows(rescored)
     if options.out is not None:
         _write(rescored, options.run, options.out)
     print("\n\n".join([format_table(rows), miss_table(rows)]))
@@ -147,19 +147,6 @@ def _lacks(run: StoredRun, wanted: tuple[str, str], what: str, needed: str) -> U
     return UsageError(
         f"{run.path} did not store {what}, which --post {wanted[0]} --aggregate {wanted[1]} needs; "
         f"a run with --post {needed} does"
-    )
-
-
-def _table_row(run: StoredRun, split: str, label: str) -> TableRow:
-    settings = run.settings(split)
-    return TableRow(
-        split=split,
-        proposals=str(settings.get("proposals", "-")).partition(":")[0],
-        label=label,
-        metrics=measure(run.rows[split, label]),
-        post=settings["post"],
-        preset=preset_label(settings.get("preset"), settings.get("changed", [])),
-        published=settings.get("published_percent"),
     )
 
 

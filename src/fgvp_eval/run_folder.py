@@ -29,6 +29,7 @@ from fgvp_eval.journal import (
 from fgvp_eval.metrics import measure
 from fgvp_eval.processes import Processes
 from fgvp_eval.records import RunReport, SplitResult
+from fgvp_eval.report.seen_pictures import misses_files
 from fgvp_eval.tables import departures, published_percent, summary_page
 
 SCHEMA_VERSION = 1
@@ -95,7 +96,9 @@ class RunFolder(Generic[Result]):
             if processes.is_first:
                 self.create()
                 if not resume:
-                    self._remove_journals()
+                    self._remove(journal_files(self.path))
+                if not journal_files(self.path):
+                    self._remove(misses_files(self.path))  # of a run that is not this one
         except Exception as error:
             failure = error
         processes.check(failure, "starting")
@@ -124,8 +127,8 @@ class RunFolder(Generic[Result]):
                 )
             time.sleep(0.2)
 
-    def _remove_journals(self) -> None:
-        for path in journal_files(self.path):
+    def _remove(self, paths: Sequence[Path]) -> None:
+        for path in paths:
             path.unlink(missing_ok=True)
 
 

@@ -15,7 +15,7 @@ _CACHES = {"cache", "feature_cache"}
 # Further options that do not decide what comes out, or that stand in the identity as resolved.
 _LEFT_OUT = {
     *("splits", "data_root", "device", "precision", "out", "resume", "strict_data"),
-    "part_input",
+    *("part_input", "report", "report_misses"),
 }
 _PACKAGES = ("fgvp-kernels", "torch", "open_clip_torch", "segment-anything")
 

@@ -67,7 +67,7 @@ class SentenceScorer:
         encoded: list[FeaturesByColor] = [{} for _ in images]
         members_of: dict[str | None, list[int]] = {}
         for number, (_, samples) in enumerate(images):
-            for color in dict.fromkeys(map(self._color_of, samples)):
+            for color in dict.fromkeys(map(self.color_of, samples)):
                 members_of.setdefault(color, []).append(number)
         for color, members in members_of.items():
             features = self._scorer.encode([images[number][0] for number in members], color)
@@ -108,7 +108,7 @@ class SentenceScorer:
         """Return the logits of each sentence of one image and of all its post-processing needs."""
         by_color: dict[str | None, list[int]] = {}
         for index, sample in enumerate(samples):
-            by_color.setdefault(self._color_of(sample), []).append(index)
+            by_color.setdefault(self.color_of(sample), []).append(index)
         found: dict[int, SentenceLogits] = {}
         for color, members in by_color.items():
             asked = {index: self._queries(samples[index]) for index in members}
@@ -122,8 +122,8 @@ class SentenceScorer:
                 found[index] = SentenceLogits(row_of[sentence], negatives, phrases_asked)
         return [found[index] for index in range(len(samples))]
 
-    def _color_of(self, sample: Sample) -> str | None:
-        """Return the colour that candidates are drawn in for a sentence; None for the styles'."""
+    def color_of(self, sample: Sample) -> str | None:
+        """Return the colour that a sentence's prompts are drawn in; None for the styles' own."""
         if self._settings.color != TEXT_COLOR:
             return None
         return self._scorer.nearest(sample.text, COLOR_NAMES)

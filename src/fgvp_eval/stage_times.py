@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 import torch
 
-_NAMES = {"sam": "SAM", "clip": "CLIP"}
+STAGE_NAMES = {"sam": "SAM", "clip": "CLIP"}  # others are called as they are
 _ORDER = ("decode", "sam", "masks", "render", "clip", "texts", "post")
+# Stages that are no part of the evaluation itself, and what they are called.
+ASIDE = {"load": "loading", "report": "report"}
 
 
 class StageTimes:
@@ -44,13 +46,24 @@ class StageTimes:
         }
 
 
+def in_order(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Return the stages of the evaluation in the order in which they come about."""
+    names = sorted(set(seconds) - set(ASIDE), key=[*_ORDER, *seconds].index)
+    return {name: seconds[name] for name in names}
+
+
 def split_line(seconds: Mapping[str, float]) -> str:
-    """Return one line that says where the time went, loading aside: seconds and shares."""
-    names = sorted(set(seconds) - {"load"}, key=[*_ORDER, *seconds].index)
-    stages = {name: seconds[name] for name in names}
+    """Return one line that says where the time went: seconds and shares of the evaluation.
+
+    Loading and the report stand aside.
+    """
+    stages = in_order(seconds)
     total = sum(stages.values()) or 1.0
     parts = [
-        f"{_NAMES.get(name, name)} {spent:.1f} s ({100 * spent / total:.0f} %)"
+        f"{STAGE_NAMES.get(name, name)} {spent:.1f} s ({100 * spent / total:.0f} %)"
         for name, spent in stages.items()
     ]
-    return f"time: {', '.join(parts)}; loading {seconds.get('load', 0.0):.1f} s"
+    aside = [f"loading {seconds.get('load', 0.0):.1f} s"]
+    if "report" in seconds:
+        aside.append(f"{ASIDE['report']} {seconds['report']:.1f} s")
+    return f"time: {', '.join(parts)}; {', '.join(aside)}"

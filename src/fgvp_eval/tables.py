@@ -11,6 +11,7 @@ from tabulate import tabulate
 from fgvp_eval.metrics import RECALL_RANKS, Cause, Metrics, measure
 from fgvp_eval.presets import PRESETS
 from fgvp_eval.records import RunReport, SplitResult
+from fgvp_eval.stored_runs import StoredRun
 
 _PROTOCOLS = {
     "gt": "candidates are **all annotated boxes** of the image (`--proposals gt`), an easier "
@@ -70,6 +71,25 @@ def table_rows(report: RunReport) -> list[TableRow]:
                     published=published_percent(result),
                 )
             )
+    return rows
+
+
+def stored_rows(run: StoredRun) -> list[TableRow]:
+    """Return the rows of a run that was read from its folder."""
+    rows = []
+    for (split, label), predictions in run.rows.items():
+        settings = run.settings(split)
+        rows.append(
+            TableRow(
+                split=split,
+                proposals=str(settings.get("proposals", "-")).partition(":")[0],
+                label=label,
+                metrics=measure(predictions),
+                post=settings.get("post", "none"),
+                preset=preset_label(settings.get("preset"), settings.get("changed", [])),
+                published=settings.get("published_percent"),
+            )
+        )
     return rows
 
 

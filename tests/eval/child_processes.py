@@ -14,9 +14,12 @@ from pathlib import Path
 
 import torch
 
+from fgvp_eval import journal
 from fgvp_eval.cli import run_command
 
 _PATIENCE = 120.0
+# The first line of a journal and the name of the file are brought to the disk before any image.
+SYNCS_BEFORE_IMAGES = 2
 
 
 @dataclass(frozen=True)
@@ -111,3 +114,21 @@ def start_all(
 def die() -> None:
     """End this process as ``kill -9`` does."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying_at_sync(number: int) -> Callable[[], None]:
+    """Kill the process when it brings its line of this number to the disk."""
+
+    def prepare() -> None:
+        calls: list[int] = []
+        sync = os.fsync
+
+        def fsync(descriptor: int) -> None:
+            calls.append(descriptor)
+            if len(calls) == number:
+                die()
+            sync(descriptor)
+
+        journal.os.fsync = fsync
+
+    return prepare

@@ -1,16 +1,14 @@
 """Runs that end early, and what the same command makes of them."""
 
 import json
-import os
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from child_processes import die, start
+from child_processes import SYNCS_BEFORE_IMAGES, dying_at_sync, start
 
-from fgvp_eval import group_scoring, journal, pipeline
+from fgvp_eval import group_scoring, pipeline
 from fgvp_eval.journal import Journal
 from fgvp_eval.processes import Processes
 from fgvp_eval.resuming import resume_command
@@ -19,8 +17,6 @@ IMAGES = 6
 GROUP = 2  # images whose three candidates each fill a batch
 WORDS = ("--split", "refcoco+_testA", "--sam", "demo", "--clip", "demo", "--modes", "crop,D4")
 WORDS = (*WORDS, "--batch-size", "6")
-# The first line of a journal and the name of the file are brought to the disk before any image.
-SYNCS_BEFORE_IMAGES = 2
 
 
 @pytest.fixture
@@ -49,24 +45,6 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(group_scoring, "decode_image", counting)
     return names
-
-
-def dying_at_sync(number: int) -> Callable[[], None]:
-    """Kill the process when it brings its line of this number to the disk."""
-
-    def prepare() -> None:
-        calls: list[int] = []
-        sync = os.fsync
-
-        def fsync(descriptor: int) -> None:
-            calls.append(descriptor)
-            if len(calls) == number:
-                die()
-            sync(descriptor)
-
-        journal.os.fsync = fsync
-
-    return prepare
 
 
 @pytest.mark.parametrize("torn", [False, True])

@@ -1,0 +1,1 @@
+"""The page of a run: results, what was missed and why, and a gallery of misses."""
