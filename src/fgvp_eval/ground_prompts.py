@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from fgvp_eval.annotated_picture import color_of
 from fgvp_eval.clip_models import PictureSpec
 from fgvp_eval.ground_report import GroundReport
+from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.prompt_pictures import draw_prompts
 from fgvp_eval.prompt_strips import as_seen, prompt_strip, stacked
 
@@ -79,19 +79,16 @@ def _strip(
 
 
 def _seen(report: GroundReport, spec: PictureSpec, color: str | None) -> NDArray[np.uint8]:
-    """Draw all prompts as they were scored, ``[K, N, h, w, 3]``.
-
-    All of them, since a random colour depends on a candidate's place among the others.
-    """
-    plan = report.inputs.plan
-    modes = plan.settings.modes
-    styles = [plan.styles(report.seed)[mode] for mode in modes]
+    """Draw all prompts as they were scored, ``[K, N, h, w, 3]``."""
+    plan, found = report.inputs.plan, report.found
+    styles = plan.styles(report.seed)
     pictures = draw_prompts(
-        torch.from_numpy(report.inputs.photo.pixels).permute(2, 0, 1),
-        report.found.masks,
-        torch.tensor(report.found.boxes_xyxy, dtype=torch.float32),
-        modes=modes,
-        styles=styles if color is None else [style.colored(color) for style in styles],
+        MaskedImage(report.inputs.photo.pixels, found.masks, found.boxes_xyxy),
+        range(len(found.boxes_xyxy)),
+        {
+            mode: styles[mode] if color is None else styles[mode].colored(color)
+            for mode in plan.settings.modes
+        },
         spec=spec,
         dtype=next(clip.dtype for clip in report.clips if clip.pictures == spec),
         device=report.device,

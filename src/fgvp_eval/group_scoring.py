@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from fgvp_eval.errors import DataError
 from fgvp_eval.images import decode_image
 from fgvp_eval.journal import ImageOutcome
-from fgvp_eval.mask_sources import MaskedBoxes, MaskSource
+from fgvp_eval.mask_sources import MaskSource
 from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.progress import Progress
 from fgvp_eval.records import ImageRecord, Unscored
@@ -90,8 +90,7 @@ class GroupScorer:
                 _add(seconds[index], shared, len(image) / total)
                 try:
                     rows = self._sentences.predict(record, image, features.pop(index))
-                    candidates = MaskedBoxes(tuple(image.boxes_xyxy), image.masks)
-                    self._misses.keep(record, image.pixels, candidates, rows)
+                    self._misses.keep(record, image, rows)
                 except DataError as error:
                     reasons[index] = _one_line(error)
             _add(seconds[index], self._times.since(before))

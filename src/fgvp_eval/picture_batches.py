@@ -8,7 +8,7 @@ nor on what was encoded before.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate, islice
 
 import torch
@@ -19,9 +19,9 @@ from fgvp_eval.drawing import DrawStyle
 from fgvp_eval.feature_cache import FeatureCache, Part
 from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.out_of_memory import ShrinkingBatch
+from fgvp_eval.prompt_pictures import draw_candidates, modes_of_styles
 from fgvp_eval.stage_times import StageTimes
-from fgvp_kernels import Mode, RenderOptions, render_batch
-from fgvp_kernels.colors import RANDOM, ColorLike, resolve_color
+from fgvp_kernels import Mode
 
 # Larger batches are no faster on a CPU, and an end at any moment costs a batch of each mode.
 _MOST_ON_CPU = 32
@@ -155,7 +155,15 @@ class PictureEncoder:
 
         def encode(rows: slice) -> dict[Part, torch.Tensor]:
             with self._times.measure("render"):
-                pictures = self._render(images, rows, style, modes, spec, dtype)
+                pictures = draw_candidates(
+                    images,
+                    _shares(images, rows),
+                    modes,
+                    style=style,
+                    spec=spec,
+                    dtype=dtype,
+                    device=self._device,
+                )  # [K, n, 3, h, w]
             # Unmarked pictures of an image are all the same. One is encoded for all, so that they
             # tie exactly: rounding within a batch must not choose among them.
             firsts = [start - rows.start for start in starts if rows.start <= start < rows.stop]
@@ -177,39 +185,17 @@ class PictureEncoder:
             for part in wanted
         }
 
-    def _render(
-        self,
-        images: Sequence[MaskedImage],
-        rows: slice,
-        style: DrawStyle,
-        modes: Sequence[str],
-        spec: PictureSpec,
-        dtype: torch.dtype,
-    ) -> torch.Tensor:
-        """Draw some of the ΣN candidates of all images under K modes, ``[K, n, 3, h, w]``."""
-        pixels, masks, boxes = [], [], []
-        start = 0
-        for image in images:
-            own = slice(max(rows.start - start, 0), min(rows.stop - start, len(image)))
-            if own.start < own.stop:
-                pixels.append(torch.from_numpy(image.pixels).permute(2, 0, 1))  # [3, H, W]
-                masks.append(image.masks[own].to(self._device))  # [n, H, W]
-                boxes.append(torch.tensor(image.boxes_xyxy[own], dtype=torch.float32))  # [n, 4]
-            start += len(image)
-        height, width = style.drawn_size(spec.size)
-        pictures = render_batch(
-            pixels,
-            masks,
-            modes,
-            boxes=boxes,
-            size=height if height == width else (height, width),
-            order=style.order,
-            options=_with_own_colors(style.options, [len(image) for image in images], rows),
-            normalize=(spec.mean, spec.std),
-            dtype=dtype,
-            device=self._device,
-        )  # [K, n, 3, height, width]
-        return _resized(pictures, spec.size)
+
+def _shares(images: Sequence[MaskedImage], rows: slice) -> list[range]:
+    """Return which candidates of each image lie in ``rows`` of all of them."""
+    ends = accumulate(len(image) for image in images)
+    return [
+        range(
+            max(rows.start - end + len(image), 0),
+            max(min(rows.stop - end + len(image), len(image)), 0),
+        )
+        for image, end in zip(images, ends, strict=True)
+    ]
 
 
 def _is_plain(mode: str) -> bool:
@@ -220,45 +206,7 @@ def _modes_drawn_together(
     styles: Mapping[str, DrawStyle],
 ) -> Iterator[tuple[DrawStyle, list[str]]]:
     """Yield the modes that one call draws, and their style."""
-    members_of: dict[DrawStyle, list[str]] = {}
-    for mode, style in styles.items():
-        members_of.setdefault(style, []).append(mode)
-    for style, members in members_of.items():
+    for style, members in modes_of_styles(styles).items():
         modes = iter(members)
         while together := list(islice(modes, _MODES_AT_ONCE)):
             yield style, together
-
-
-def _with_own_colors(options: RenderOptions, counts: Sequence[int], rows: slice) -> RenderOptions:
-    """Return options whose random colours are those of each image drawn alone.
-
-    Args:
-        options: Of all modes of a call.
-        counts: How many candidates each image has.
-        rows: The candidates that the call draws.
-    """
-
-    def own(name: str, color: ColorLike) -> ColorLike:
-        if color != RANDOM:
-            return color
-        drawn = [resolve_color(name, RANDOM, count, options.seed) for count in counts]
-        return torch.cat(drawn)[rows]  # [n, 3]
-
-    return replace(
-        options,
-        line_color=own("line_color", options.line_color),
-        tint_color=own("tint_color", options.tint_color),
-    )
-
-
-def _resized(pictures: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Return pictures ``[K, N, 3, *, *]`` at a model's size ``(h, w)``, ``[K, N, 3, h, w]``.
-
-    Bilinear without antialiasing, as in the released code.
-    """
-    if pictures.shape[-2:] == size:
-        return pictures
-    flat = functional.interpolate(
-        pictures.flatten(0, 1), size, mode="bilinear", align_corners=False
-    )  # [K*N, 3, h, w]
-    return flat.reshape(*pictures.shape[:3], *size)

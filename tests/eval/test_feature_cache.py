@@ -11,7 +11,7 @@ from child_processes import start
 from test_picture_batches import IMAGES
 from test_scorer import CPU, FakeClip, fake
 
-from fgvp_eval import feature_cache, picture_batches
+from fgvp_eval import feature_cache, prompt_pictures
 from fgvp_eval.clip_models import ClipModel, PictureSpec
 from fgvp_eval.demo import models as demo_models
 from fgvp_eval.drawing import DrawStyle
@@ -153,7 +153,7 @@ def work(monkeypatch: pytest.MonkeyPatch, random_models: None) -> Work:
         model.encode_image = encoding
         return model, tokenizer
 
-    monkeypatch.setattr(picture_batches, "render_batch", drawing)
+    monkeypatch.setattr(prompt_pictures, "render_batch", drawing)
     monkeypatch.setattr(demo_models, "load_demo_clip", load_counting)
     return found
 
@@ -163,7 +163,7 @@ def words(root: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[o
     root.save(root.detections())
     monkeypatch.setenv("FGVP_CACHE_DIR", str(tmp_path / "cache"))
     words = ("--split", "refcoco+_testA", "--sam", "demo", "--clip", "demo", "--batch-size", "6")
-    return (*words, "--data-root", root.path)
+    return (*words, "--data-root", root.path, "--no-report")  # which draws pictures of its own
 
 
 MODES = ("--modes", "crop,none,D4")

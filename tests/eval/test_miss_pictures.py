@@ -17,8 +17,8 @@ from PIL import Image
 
 import tolerances
 from fgvp_eval.clip_models import ClipModel, PictureSpec
-from fgvp_eval.drawing import DrawStyle
-from fgvp_eval.mask_sources import MaskedBoxes
+from fgvp_eval.drawing import DrawStyle, image_seed
+from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.records import ImageRecord, Prediction, Sample
 from fgvp_eval.report.data_uris import PROMPT_SIDE
 from fgvp_eval.report.miss_pictures import MissPictures
@@ -102,14 +102,14 @@ def keeper(path: Path, color: str | None, side: int = 32, **changes: Any) -> Mis
     return MissPictures(path, clip, styles, **(arguments | changes))
 
 
-def scene() -> tuple[ImageRecord, np.ndarray, MaskedBoxes]:
+def scene() -> tuple[ImageRecord, MaskedImage]:
     pixels = np.linspace(0, 255, 40 * 48 * 3).reshape(40, 48, 3).astype(np.uint8)
     masks = torch.zeros(3, 40, 48, dtype=torch.bool)
     for mask, (left, top, right, bottom) in zip(masks, BOXES, strict=True):
         mask[int(top) : int(bottom) - 3, int(left) + 2 : int(right)] = True
     samples = tuple(Sample(name, "thing", (1,)) for name in ("demo:0:0", "demo:0:1"))
     record = ImageRecord(1, Path("a.jpg"), "a.jpg", None, (), samples)
-    return record, pixels, MaskedBoxes(BOXES, masks)
+    return record, MaskedImage(pixels, masks, BOXES)
 
 
 def decoded(text: str) -> np.ndarray:
@@ -118,39 +118,40 @@ def decoded(text: str) -> np.ndarray:
 
 @pytest.mark.parametrize("color", [None, "blue", "random"])
 def test_kept_prompts_are_what_the_renderer_draws(tmp_path: Path, color: str | None) -> None:
-    record, pixels, found = scene()
+    record, image = scene()
     rows = {
         "crop+contour": [prediction("demo:0:0", "crop+contour", 1)],
         "mask": [prediction("demo:0:0", "mask", 2)],
         "none": [prediction("demo:0:0", "none", 0)],
     }
-    keeper(tmp_path / "misses.jsonl", color).keep(record, pixels, found, rows)
+    keeper(tmp_path / "misses.jsonl", color).keep(record, image, rows)
     (seen,) = read_pictures(tmp_path, {"demo:0:0"}).values()
     assert (seen.clip, seen.size) == ("small", (32, 32))
     # The choice and what was right; of unmarked pictures one, since they are all the same.
     assert set(seen.jpegs) == {
         *(("crop", 1), ("crop", 2), ("contour", 1), ("contour", 2), ("mask", 2), ("none", 0)),
     }
-    options = {} if color is None else {"tint_color": color, "line_color": color}
+    options: dict[str, Any] = {} if color is None else {"tint_color": color, "line_color": color}
+    options["seed"] = image_seed(0, image.pixels)
     for (mode, candidate), text in seen.jpegs.items():
         wanted = render_batch(
-            pixels,
-            found.masks,
+            image.pixels,
+            image.masks,
             mode,
             boxes=torch.tensor(BOXES),
             size=32,
-            options=RenderOptions(**options),  # type: ignore[arg-type]
+            options=RenderOptions(**options),
         )[candidate].permute(1, 2, 0)
         difference = np.abs(decoded(text) - wanted.numpy())
         assert difference.mean() <= tolerances.JPEG_MEAN, (mode, candidate, difference.mean())
 
 
 def test_sentences_have_the_prompts_of_their_own_colour(tmp_path: Path) -> None:
-    record, pixels, found = scene()
+    record, image = scene()
     rows = {"mask": [prediction(sample.sample_id, "mask", 0) for sample in record.samples]}
     colors = {"demo:0:0": "red", "demo:0:1": "blue"}
     misses = keeper(tmp_path / "misses.jsonl", None, color_of=lambda s: colors[s.sample_id])
-    misses.keep(record, pixels, found, rows)
+    misses.keep(record, image, rows)
     seen = read_pictures(tmp_path, set(colors))
     red, blue = (decoded(seen[name].jpegs["mask", 0]).mean(axis=(0, 1)) for name in colors)
     assert red[0] > blue[0] + 10
@@ -158,9 +159,9 @@ def test_sentences_have_the_prompts_of_their_own_colour(tmp_path: Path) -> None:
 
 
 def test_large_prompts_are_reduced(tmp_path: Path) -> None:
-    record, pixels, found = scene()
+    record, image = scene()
     rows = {"crop": [prediction("demo:0:0", "crop", 0)]}
-    keeper(tmp_path / "misses.jsonl", None, side=336).keep(record, pixels, found, rows)
+    keeper(tmp_path / "misses.jsonl", None, side=336).keep(record, image, rows)
     (seen,) = read_pictures(tmp_path, {"demo:0:0"}).values()
     assert seen.size == (336, 336)
     assert decoded(seen.jpegs["crop", 0]).shape == (PROMPT_SIDE, PROMPT_SIDE, 3)

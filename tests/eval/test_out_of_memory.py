@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fgvp_eval import picture_batches
+from fgvp_eval import prompt_pictures
 from fgvp_eval.demo import models as demo_models
 from fgvp_eval.out_of_memory import ShrinkingBatch, is_out_of_memory
 from fgvp_kernels import render_batch
@@ -106,7 +106,7 @@ def drawing_few(monkeypatch: pytest.MonkeyPatch) -> None:
             raise MemoryError("Unable to allocate 1.00 TiB")
         return render_batch(images, masks, *args, **options)
 
-    monkeypatch.setattr(picture_batches, "render_batch", greedy)
+    monkeypatch.setattr(prompt_pictures, "render_batch", greedy)
 
 
 @pytest.mark.parametrize("short_of_memory", [encoding_few, drawing_few])

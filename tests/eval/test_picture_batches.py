@@ -5,7 +5,7 @@ import pytest
 import torch
 from test_scorer import CPU, FakeClip, fake
 
-from fgvp_eval import picture_batches
+from fgvp_eval import picture_batches, prompt_pictures
 from fgvp_eval.clip_models import ClipModel
 from fgvp_eval.drawing import DrawStyle
 from fgvp_eval.masked_image import MaskedImage
@@ -64,7 +64,7 @@ def test_a_group_is_drawn_by_one_call_and_encoded_in_full_batches(
         calls.append(len(images))
         return render_batch(images, *args, **options)
 
-    monkeypatch.setattr(picture_batches, "render_batch", counting)
+    monkeypatch.setattr(prompt_pictures, "render_batch", counting)
     clip = fake(16, 0, 1.0)
     found = make_encoder([clip]).encode(IMAGES)
     assert calls == [3]

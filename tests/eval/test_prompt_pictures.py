@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from fgvp_eval.clip_models import ClipModel, PictureSpec
 from fgvp_eval.drawing import draw_styles
+from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.prompt_pictures import draw_prompts
 from fgvp_eval.scorer import Scorer
 from fgvp_eval.stage_times import StageTimes
@@ -62,14 +65,40 @@ def test_drawn_prompts_are_what_the_image_tower_takes(color: str | None) -> None
     boxes_xyxy = [(5.0, 5.0, 30.0, 20.0), (20.0, 10.0, 50.0, 38.0)]
     scorer.score(image, masks, boxes_xyxy, ["a thing"])
     drawn = draw_prompts(
-        torch.from_numpy(image).permute(2, 0, 1),
-        masks,
-        torch.tensor(boxes_xyxy),
-        modes=modes,
-        styles=[styles[mode] for mode in modes],
+        MaskedImage(image, masks, boxes_xyxy),
+        range(2),
+        styles,
         spec=SPEC,
         dtype=torch.float32,
         device=CPU,
     )
     assert drawn.shape == (3, 2, 3, 32, 32)
     torch.testing.assert_close(drawn.flatten(0, 1), torch.stack(tower.pictures), rtol=0, atol=0)
+
+
+def test_some_candidates_are_drawn_as_among_all() -> None:
+    styles = draw_styles(("mask", "crop"), None, seed=0, color="random")
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    masks = torch.from_numpy(rng.random((3, 30, 40)) < 0.3)
+    image = MaskedImage(pixels, masks, [(0.0, 0.0, 40.0, 30.0)] * 3)
+    drawn = partial(draw_prompts, image, styles=styles, spec=SPEC, dtype=torch.float32, device=CPU)
+    assert torch.equal(drawn([2, 0]), drawn([0, 1, 2])[:, [2, 0]])
+
+
+def test_random_colours_differ_between_images() -> None:
+    styles = draw_styles(("box_mask",), None, seed=0, color="random")
+    masks, boxes = torch.ones(1, 8, 8, dtype=torch.bool), [(0.0, 0.0, 8.0, 8.0)]
+    pictures = [
+        draw_prompts(
+            MaskedImage(np.full((8, 8, 3), level, np.uint8), masks, boxes),
+            [0],
+            styles,
+            spec=SPEC,
+            dtype=torch.float32,
+            device=CPU,
+        )
+        for level in (100, 101)
+    ]
+    # A level apart by their pixels, and much more by the colours.
+    assert (pictures[0] - pictures[1]).abs().max() > 0.2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fgvp_eval import picture_batches
+from fgvp_eval import prompt_pictures
 from fgvp_eval.caption_bank import CaptionMean
 from fgvp_eval.clip_models import ClipModel, PictureSpec
 from fgvp_eval.drawing import DrawStyle
@@ -140,7 +140,7 @@ def test_models_of_one_preprocessing_share_one_render_call(monkeypatch: pytest.M
         calls.append((args[2], kwargs["size"]))
         return render_batch(*args, **kwargs)
 
-    monkeypatch.setattr(picture_batches, "render_batch", recording)
+    monkeypatch.setattr(prompt_pictures, "render_batch", recording)
     clips = [fake(16, 0, 1.0), fake(20, 1, 1.0), fake(16, 2, 1.0)]
     make_scorer(clips).score(*scene(), BOXES, TEXTS)
     assert calls == [(list(MODES), 16), (list(MODES), 20)]

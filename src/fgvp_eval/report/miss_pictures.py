@@ -12,14 +12,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from fgvp_eval.clip_models import ClipModel
 from fgvp_eval.drawing import DrawStyle
-from fgvp_eval.mask_sources import MaskedBoxes
+from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.prompt_pictures import draw_prompts
 from fgvp_eval.prompt_strips import as_seen
 from fgvp_eval.records import ImageRecord, Prediction, Sample
@@ -27,7 +25,6 @@ from fgvp_eval.report.data_uris import prompt_text
 from fgvp_eval.report.miss_sample import MissSample, nearest_candidate
 from fgvp_eval.report.seen_pictures import shown_candidates
 from fgvp_eval.stage_times import StageTimes
-from fgvp_kernels.colors import RANDOM
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,17 +78,14 @@ class MissPictures:
             }
         return entered
 
-    def keep(
-        self, image: ImageRecord, pixels: NDArray[np.uint8], found: MaskedBoxes, rows: Rows
-    ) -> None:
+    def keep(self, record: ImageRecord, image: MaskedImage, rows: Rows) -> None:
         """Draw and store the prompts of an image's misses, as far as they may be shown.
 
         Never raises an ``Exception``: the first one is a warning, and nothing more is drawn.
 
         Args:
-            image: The image.
-            pixels: ``[H, W, 3]`` uint8 RGB.
-            found: Its N candidates.
+            record: The image and its sentences.
+            image: Its pixels and candidates.
             rows: The predictions of its sentences for each row, by label.
         """
         entered = self.count(rows)
@@ -99,7 +93,7 @@ class MissPictures:
             return
         try:
             with self._times.measure("report"):
-                records = self._records(entered, image, pixels, found, rows)
+                records = self._records(entered, record, image, rows)
                 lines = [f"{json.dumps(record)}\n" for record in records]
                 with self._path.open("a", encoding="ascii") as file:
                     # On a line of its own, since the one before may be torn.
@@ -115,14 +109,13 @@ class MissPictures:
     def _records(
         self,
         entered: Collection[str],
-        image: ImageRecord,
-        pixels: NDArray[np.uint8],
-        found: MaskedBoxes,
+        record: ImageRecord,
+        image: MaskedImage,
         rows: Rows,
     ) -> Iterator[dict[str, Any]]:
         """Yield what is stored, one record for each colour."""
         by_color: dict[str | None, list[str]] = {}
-        for sample in image.samples:
+        for sample in record.samples:
             if sample.sample_id in entered:
                 by_color.setdefault(self._color_of(sample), []).append(sample.sample_id)
         for color, sample_ids in by_color.items():
@@ -137,29 +130,21 @@ class MissPictures:
                 "samples": sample_ids,
                 "clip": self._clip.name,
                 "size": self._clip.pictures.size,
-                "pictures": self._draw(wanted, color, pixels, found),
+                "pictures": self._draw(wanted, color, image),
             }
 
     def _draw(
-        self,
-        wanted: Mapping[str, set[int]],
-        color: str | None,
-        pixels: NDArray[np.uint8],
-        found: MaskedBoxes,
+        self, wanted: Mapping[str, set[int]], color: str | None, image: MaskedImage
     ) -> dict[str, dict[str, str]]:
         """Return JPEGs by mode and number of the candidate."""
-        styles = [
-            style if color is None else style.colored(color) for style in self._styles.values()
-        ]
         drawn = sorted(set().union(*wanted.values()))
-        if any(RANDOM in (s.options.tint_color, s.options.line_color) for s in styles):
-            drawn = list(range(len(found.boxes_xyxy)))  # colours go by place among all
         pictures = draw_prompts(
-            torch.from_numpy(pixels).permute(2, 0, 1),
-            found.masks[drawn],
-            torch.tensor(found.boxes_xyxy, dtype=torch.float32)[drawn],
-            modes=list(self._styles),
-            styles=styles,
+            image,
+            drawn,
+            {
+                mode: style if color is None else style.colored(color)
+                for mode, style in self._styles.items()
+            },
             spec=self._clip.pictures,
             dtype=self._clip.dtype,
             device=self._device,
