@@ -28,7 +28,7 @@ def blocks(page: Path, *languages: str) -> list[str]:
 
 def commands(page: Path) -> list[list[str]]:
     """The commands of this package on a page: module and arguments."""
-    lines = "\n".join(blocks(page, "", "sh"))
+    lines = "\n".join(blocks(page, "", "sh")).replace("\\\n", " ")
     return [shlex.split(line, comments=True) for line in re.findall(r"-m (fgvp_eval.*)", lines)]
 
 
