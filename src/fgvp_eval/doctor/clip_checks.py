@@ -21,6 +21,7 @@ from fgvp_eval.clip_models import (
 )
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.demo.scenes import generate_scene
+from fgvp_eval.devices import use_one_thread
 from fgvp_eval.doctor.report import Line, State, one_line
 from fgvp_eval.errors import DataError, UsageError
 from fgvp_eval.images import decode_image
@@ -81,6 +82,8 @@ def _one_model(name: str, device: torch.device) -> list[Line]:
     if not has_local_weights(name):
         reason = "the weights are not on this machine; the first evaluation downloads them"
         return [Line(name, "weights missing", "warning", reason)]
+    if name == "demo":
+        use_one_thread(device)
     try:
         (clip,) = load_clips(name, device, "fp32")
     except (DataError, OSError, RuntimeError) as error:  # of a tokenizer, too; no memory left
