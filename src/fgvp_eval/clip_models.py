@@ -19,7 +19,7 @@ from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 from fgvp_eval.config import Precision
 from fgvp_eval.data_files import file_sha256
 from fgvp_eval.errors import DataError, UsageError
-from fgvp_eval.sam_models import state_sha256
+from fgvp_eval.masks.sam_models import state_sha256
 
 _LOG = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TypeVar
 
 from fgvp_eval.errors import DataError
-from fgvp_eval.parts_records import PartCounts
+from fgvp_eval.parts.records import PartCounts
 from fgvp_eval.splits import Counts
 
 _LOG = logging.getLogger(__name__)

@@ -20,12 +20,12 @@ from PIL import Image, ImageDraw
 from fgvp_eval.config import DEFAULT_SAM
 from fgvp_eval.devices import choose_device
 from fgvp_eval.errors import EXIT_DONE, DataError, UsageError
+from fgvp_eval.masks.by_points import point_mask
+from fgvp_eval.masks.sam_models import load_sam
+from fgvp_eval.masks.sam_prompting import prompt_ready
 from fgvp_eval.option_values import data_root_given, is_demo_picture, parse_modes, parse_sam
 from fgvp_eval.photos import Photo, read_image, read_picture
 from fgvp_eval.picture_text import font_of, mode_caption, wrapped
-from fgvp_eval.point_masks import point_mask
-from fgvp_eval.sam_models import load_sam
-from fgvp_eval.sam_prompting import prompt_ready
 from fgvp_eval.tool_command import ToolParser, run_tool
 from fgvp_kernels import Mode, RenderOptions, render_batch
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from fgvp_eval.errors import DataError
 from fgvp_eval.images import decode_image
 from fgvp_eval.journal import ImageOutcome
-from fgvp_eval.mask_sources import MaskSource
 from fgvp_eval.masked_image import MaskedImage
+from fgvp_eval.masks.sources import MaskSource
 from fgvp_eval.progress import Progress
 from fgvp_eval.records import ImageRecord, Unscored
 from fgvp_eval.report.miss_pictures import MissPictures

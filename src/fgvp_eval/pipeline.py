@@ -18,6 +18,7 @@ from fgvp_eval.group_scoring import GroupScorer
 from fgvp_eval.image_groups import MOST_IMAGES, TYPICAL_GRID_MASKS
 from fgvp_eval.images_to_do import outcomes_in_order, seconds_of_run
 from fgvp_eval.journal import Outcomes
+from fgvp_eval.masks.sam_models import SamModel, find_checkpoint, load_sam
 from fgvp_eval.picture_batches import pictures_at_once
 from fgvp_eval.processes import ALONE, Processes
 from fgvp_eval.records import Prediction, RunReport, SplitResult, Unscored
@@ -25,7 +26,6 @@ from fgvp_eval.report.miss_pictures import MissPictures
 from fgvp_eval.report.seen_pictures import misses_path
 from fgvp_eval.run_folder import RunFolder
 from fgvp_eval.run_identity import run_identity
-from fgvp_eval.sam_models import SamModel, find_checkpoint, load_sam
 from fgvp_eval.scorer import Scorer
 from fgvp_eval.sentence_scores import SentenceScorer
 from fgvp_eval.split_plan import SplitPlan, read_plan

@@ -17,7 +17,6 @@ from typing import Any, Generic
 from fgvp_eval.checkout import commit
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.errors import UsageError
-from fgvp_eval.grid_masks import grid_settings
 from fgvp_eval.journal import (
     Journal,
     Outcomes,
@@ -26,6 +25,7 @@ from fgvp_eval.journal import (
     journal_path,
     read_journals,
 )
+from fgvp_eval.masks.by_grid import grid_settings
 from fgvp_eval.metrics import measure
 from fgvp_eval.processes import Processes
 from fgvp_eval.records import RunReport, SplitResult

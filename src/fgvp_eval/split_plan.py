@@ -10,10 +10,11 @@ from fgvp_eval.caption_bank import CaptionBank
 from fgvp_eval.config import TEXT_COLOR, EvalConfig, SplitSettings
 from fgvp_eval.count_check import require_counts
 from fgvp_eval.drawing import DrawStyle, draw_styles
-from fgvp_eval.embedding_cache import default_cache
-from fgvp_eval.grid_masks import GridSettings, grid_settings
 from fgvp_eval.image_groups import TYPICAL_GRID_MASKS, group_images
-from fgvp_eval.mask_sources import (
+from fgvp_eval.masks.by_grid import GridSettings, grid_settings
+from fgvp_eval.masks.embedding_cache import default_cache
+from fgvp_eval.masks.sam_models import SamModel
+from fgvp_eval.masks.sources import (
     AnnotatedMasks,
     BoxPrompts,
     GridPrompts,
@@ -22,7 +23,6 @@ from fgvp_eval.mask_sources import (
 )
 from fgvp_eval.records import Dataset
 from fgvp_eval.refcoco import read_refcoco
-from fgvp_eval.sam_models import SamModel
 from fgvp_eval.splits import Split
 from fgvp_kernels import Mode
 from fgvp_kernels.modes import Region

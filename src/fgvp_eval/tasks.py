@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fgvp_eval import paco_pipeline, pipeline
+from fgvp_eval import pipeline
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.errors import UsageError
 from fgvp_eval.journal import Record
-from fgvp_eval.paco_run_folder import write_parts_run
-from fgvp_eval.paco_tables import parts_tables
+from fgvp_eval.parts import pipeline as parts_pipeline
+from fgvp_eval.parts.run_folder import write_parts_run
+from fgvp_eval.parts.scored_objects import ScoredObject
+from fgvp_eval.parts.tables import parts_tables
 from fgvp_eval.processes import Processes
 from fgvp_eval.records import Prediction
 from fgvp_eval.run_folder import RunFolder, write_run
-from fgvp_eval.scored_objects import ScoredObject
 from fgvp_eval.tables import result_table
 
 
@@ -51,4 +52,4 @@ def choose_task(config: EvalConfig) -> Task:
             f"{sentences[0]} is a split of sentences, and is evaluated in a run of its own: its "
             "numbers do not compare with those of parts"
         )
-    return Task(ScoredObject, paco_pipeline.evaluate_parts, write_parts_run, parts_tables)
+    return Task(ScoredObject, parts_pipeline.evaluate_parts, write_parts_run, parts_tables)

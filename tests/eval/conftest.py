@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from fgvp_eval import grid_masks
 from fgvp_eval.cli import run_command
 from fgvp_eval.demo import models as demo_models
-from fgvp_eval.grid_masks import GridSettings
+from fgvp_eval.masks import by_grid
+from fgvp_eval.masks.by_grid import GridSettings
 
 HEIGHT, WIDTH = 48, 64
 # Three objects an image, xywh; disjoint, so that each candidate is right for one object only.
@@ -180,7 +180,7 @@ def random_models(monkeypatch: pytest.MonkeyPatch) -> None:
 def coarse_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     """A grid of few points, from which a random SAM still finds something."""
     settings = GridSettings(points_per_side=3, pred_iou_thresh=-9.0, stability_score_thresh=0.0)
-    monkeypatch.setattr(grid_masks, "DEMO_GRID", settings)
+    monkeypatch.setattr(by_grid, "DEMO_GRID", settings)
 
 
 Run = Callable[..., tuple[int, str, str]]

@@ -9,10 +9,10 @@ import pytest
 import torch
 from scipy import ndimage
 
-from fgvp_eval import grid_masks
-from fgvp_eval.embedding_cache import EmbeddingCache
-from fgvp_eval.grid_candidates import GridCandidates
-from fgvp_eval.sam_models import load_sam
+from fgvp_eval.masks import by_grid
+from fgvp_eval.masks.embedding_cache import EmbeddingCache
+from fgvp_eval.masks.sam_models import load_sam
+from fgvp_eval.parts.grid_candidates import GridCandidates
 from fgvp_eval.stage_times import StageTimes
 
 CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
 def candidates(tmp_path: Path, clean_area: float, cache: EmbeddingCache | None) -> GridCandidates:
     sam = load_sam("demo", CPU, tmp_path)
-    settings = grid_masks.DEMO_GRID
+    settings = by_grid.DEMO_GRID
     return GridCandidates(sam, settings, StageTimes(CPU), clean_area=clean_area, cache=cache)
 
 

@@ -9,7 +9,7 @@ from segment_anything import SamAutomaticMaskGenerator, SamPredictor, build_sam_
 from segment_anything.modeling import MaskDecoder, Sam
 
 from fgvp_eval.demo import models as demo_models
-from fgvp_eval.grid_masks import (
+from fgvp_eval.masks.by_grid import (
     DEMO_GRID,
     OFFICIAL_GRID,
     GridSettings,
@@ -100,7 +100,7 @@ def test_nothing_good_enough(sam: Sam) -> None:
 
 
 def test_few_pixels_at_once_give_the_same(sam: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fgvp_eval.grid_masks._MOST_PIXELS", 5 * 128 * 128)
+    monkeypatch.setattr("fgvp_eval.masks.by_grid._MOST_PIXELS", 5 * 128 * 128)
     assert assert_equal_to_official(sam, picture(60, 80), EASY) > 1
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from fgvp_eval.cli import run_command
-from fgvp_eval.ground import main
+from fgvp_eval.ground.__main__ import main
 from fgvp_eval.photos import demo_picture, read_demo
 
 # Of pycocotools.

@@ -3,7 +3,7 @@ import pytest
 import torch
 from segment_anything.utils import amg
 
-from fgvp_eval.mask_cleanup import area_at, clean_mask, clean_masks
+from fgvp_eval.masks.cleanup import area_at, clean_mask, clean_masks
 
 
 def official(mask: np.ndarray, area: float) -> tuple[np.ndarray, bool]:

@@ -4,7 +4,7 @@ import torch
 from pycocotools import mask as coco_mask
 from segment_anything.utils.amg import mask_to_rle_pytorch
 
-from fgvp_eval.mask_runs import MaskRuns
+from fgvp_eval.masks.runs import MaskRuns
 
 
 def masks(size: tuple[int, int]) -> torch.Tensor:

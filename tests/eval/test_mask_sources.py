@@ -10,9 +10,10 @@ import torch
 
 from fgvp_eval.candidates import Candidates
 from fgvp_eval.demo.models import build_demo_sam
-from fgvp_eval.grid_masks import DEMO_GRID, GridSettings
-from fgvp_eval.mask_cleanup import area_at, clean_mask
-from fgvp_eval.mask_sources import (
+from fgvp_eval.masks.by_grid import DEMO_GRID, GridSettings
+from fgvp_eval.masks.cleanup import area_at, clean_mask
+from fgvp_eval.masks.sam_models import SamModel, state_sha256
+from fgvp_eval.masks.sources import (
     AnnotatedMasks,
     BoxPrompts,
     GridPrompts,
@@ -20,7 +21,6 @@ from fgvp_eval.mask_sources import (
     UnmaskedBoxes,
 )
 from fgvp_eval.records import Annotation, ImageRecord
-from fgvp_eval.sam_models import SamModel, state_sha256
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 SQUARE = [[10, 10, 30, 10, 30, 30, 10, 30]]

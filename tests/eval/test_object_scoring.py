@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from parts_root import HEIGHT, WIDTH, compressed, rectangle
 
 from fgvp_eval.errors import DataError
-from fgvp_eval.object_scoring import ObjectScorer
-from fgvp_eval.part_candidates import PartCandidates
-from fgvp_eval.parts_records import Part, PartedObject, PartsImage
+from fgvp_eval.parts.candidates import PartCandidates
+from fgvp_eval.parts.object_scoring import ObjectScorer
+from fgvp_eval.parts.records import Part, PartedObject, PartsImage
+from fgvp_eval.parts.scored_objects import Condition, ScoredObject
 from fgvp_eval.records import Annotation
-from fgvp_eval.scored_objects import Condition, ScoredObject
 from fgvp_eval.stage_times import StageTimes
 
 # Object 1 has two parts; object 2 has one, whose mask is broken in one test.

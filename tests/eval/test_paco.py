@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from parts_root import HANDLE, HEIGHT, MUG, WIDTH, PartsRoot, compressed, rectangle, uncompressed
 
-from fgvp_eval.annotated_masks import annotated_masks
 from fgvp_eval.errors import DataError
-from fgvp_eval.paco import PUBLISHED, read_paco
-from fgvp_eval.part_names import part_text
-from fgvp_eval.parts_records import PartCounts
+from fgvp_eval.masks.annotated import annotated_masks
+from fgvp_eval.parts.names import part_text
+from fgvp_eval.parts.paco import PUBLISHED, read_paco
+from fgvp_eval.parts.records import PartCounts
 from fgvp_eval.splits import SPLITS
 
 VAL = SPLITS["paco_val"]

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from fgvp_eval import sam_models
 from fgvp_eval.demo import models as demo_models
 from fgvp_eval.errors import DataError
-from fgvp_eval.sam_models import load_sam, state_sha256
+from fgvp_eval.masks import sam_models
+from fgvp_eval.masks.sam_models import load_sam, state_sha256
 
 CPU = torch.device("cpu")
 

@@ -88,7 +88,7 @@ def read_contents(root: Path, split: Split) -> Contents:
     """
     # Late, since the readers import torch, which a download need not wait for.
     if split.has_parts:
-        from fgvp_eval.paco import PUBLISHED, read_paco_file
+        from fgvp_eval.parts.paco import PUBLISHED, read_paco_file
 
         file = read_paco_file(root, split)
         names = file.image_names

@@ -7,10 +7,10 @@ import torch
 from PIL import Image, ImageFilter
 from segment_anything import SamPredictor
 
-from fgvp_eval.box_masks import box_masks
 from fgvp_eval.demo.captions import attribute_indices, relative_centre
 from fgvp_eval.demo.models import CLIP_IMAGE_SIZE
 from fgvp_eval.demo.scenes import ObjectAttributes, Scene
+from fgvp_eval.masks.by_boxes import box_masks
 from fgvp_kernels import render_batch
 
 # Modes drawn for training; blur outside is drawn several times, with different masks.

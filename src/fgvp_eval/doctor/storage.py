@@ -22,7 +22,9 @@ _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "lustre", "gpfs", "afs", "fuse.ss
 
 def weights_lines(sam: str, data_root: Path) -> list[Line]:
     """Return whether the checkpoint of a SAM is where an evaluation looks for it."""
-    from fgvp_eval.sam_models import find_checkpoint  # late: it needs torch, the rest does not
+    from fgvp_eval.masks.sam_models import (
+        find_checkpoint,  # late: it needs torch, the rest does not
+    )
 
     name = f"SAM {sam.partition(':')[0]}"
     try:

@@ -10,7 +10,7 @@ from fgvp_eval.demo import parts_dataset
 from fgvp_eval.demo.parts_dataset import write_parts_data
 from fgvp_eval.demo.parts_scenes import PLANS, generate_parts_scene
 from fgvp_eval.demo.tokenizer import WordTokenizer
-from fgvp_eval.paco import read_paco
+from fgvp_eval.parts.paco import read_paco
 from fgvp_eval.splits import SPLITS
 
 PARTS = SPLITS["demo_parts"]

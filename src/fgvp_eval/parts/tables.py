@@ -5,10 +5,10 @@ from __future__ import annotations
 from tabulate import tabulate
 
 from fgvp_eval.metrics import IOU_THRESHOLD
-from fgvp_eval.part_candidates import LEAST_SHARE_INSIDE
-from fgvp_eval.part_crops import MARGIN
-from fgvp_eval.part_metrics import PartMetrics
-from fgvp_eval.parts_report import PartsReport, PartsSplitResult
+from fgvp_eval.parts.candidates import LEAST_SHARE_INSIDE
+from fgvp_eval.parts.crops import MARGIN
+from fgvp_eval.parts.metrics import PartMetrics
+from fgvp_eval.parts.outcome import PartsReport, PartsSplitResult
 
 _ROW = ("split", "input", "modes", "assignment")
 _NAMING = ("named %", "95 % interval", "per object %", "chance %", "chance per object %", "parts")

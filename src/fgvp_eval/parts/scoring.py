@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from fgvp_eval.boxes import xyxy_from_xywh
 from fgvp_eval.errors import DataError
-from fgvp_eval.part_assignment import ASSIGNMENTS, assign, subtract_negatives
-from fgvp_eval.part_candidates import PartCandidates
-from fgvp_eval.parts_records import PartedObject, PartResult, PartsImage
-from fgvp_eval.scored_objects import Condition, ScoredObject
+from fgvp_eval.parts.assignment import ASSIGNMENTS, assign, subtract_negatives
+from fgvp_eval.parts.candidates import PartCandidates
+from fgvp_eval.parts.records import PartedObject, PartResult, PartsImage
+from fgvp_eval.parts.scored_objects import Condition, ScoredObject
 from fgvp_eval.scorer import Scorer
 
 

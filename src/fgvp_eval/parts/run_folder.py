@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fgvp_eval.paco_tables import parts_summary
-from fgvp_eval.parts_report import PartsReport, PartsRow, PartsSplitResult
+from fgvp_eval.parts.outcome import PartsReport, PartsRow, PartsSplitResult
+from fgvp_eval.parts.tables import parts_summary
 from fgvp_eval.run_folder import package_versions, write_files
 
 SCHEMA_VERSION = 2  # 1 had no inputs

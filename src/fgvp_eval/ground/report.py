@@ -13,11 +13,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from tabulate import tabulate
 
-from fgvp_eval.annotated_picture import Mark, annotated_picture, color_of
 from fgvp_eval.clip_models import ClipModel
 from fgvp_eval.data_files import file_sha256
-from fgvp_eval.ground_inputs import GroundInputs
-from fgvp_eval.grounding import Grounding
+from fgvp_eval.ground.annotated_picture import Mark, annotated_picture, color_of
+from fgvp_eval.ground.grounding import Grounding
+from fgvp_eval.ground.inputs import GroundInputs
 from fgvp_eval.run_folder import package_versions
 from fgvp_eval.run_identity import plain
 

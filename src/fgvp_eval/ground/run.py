@@ -13,10 +13,10 @@ from fgvp_eval.config import EvalConfig
 from fgvp_eval.devices import choose_device, use_one_thread
 from fgvp_eval.entity_trees import load_parser, parser_identity
 from fgvp_eval.errors import DataError
-from fgvp_eval.ground_inputs import GroundInputs
-from fgvp_eval.ground_report import GroundReport
-from fgvp_eval.grounding import ground
-from fgvp_eval.sam_models import SamModel, find_checkpoint, load_sam
+from fgvp_eval.ground.grounding import ground
+from fgvp_eval.ground.inputs import GroundInputs
+from fgvp_eval.ground.report import GroundReport
+from fgvp_eval.masks.sam_models import SamModel, find_checkpoint, load_sam
 from fgvp_eval.stage_times import StageTimes
 
 _LOG = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fgvp_eval.annotated_picture import color_of
 from fgvp_eval.clip_models import PictureSpec
-from fgvp_eval.ground_report import GroundReport
+from fgvp_eval.ground.annotated_picture import color_of
+from fgvp_eval.ground.report import GroundReport
 from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.prompt_pictures import draw_prompts
 from fgvp_eval.prompt_strips import as_seen, prompt_strip, stacked

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from fgvp_eval.boxes import iou_matrix, xyxy_from_xywh
 from fgvp_eval.errors import DataError
-from fgvp_eval.grid_candidates import GridCandidates
-from fgvp_eval.part_candidates import annotated_candidates, found_candidates, gold_parts
-from fgvp_eval.part_crops import crop_around, mask_iou, whole_image
-from fgvp_eval.part_scoring import PartScorer
-from fgvp_eval.parts_records import PartedObject, PartsImage
-from fgvp_eval.scored_objects import Condition, ScoredObject
+from fgvp_eval.parts.candidates import annotated_candidates, found_candidates, gold_parts
+from fgvp_eval.parts.crops import crop_around, mask_iou, whole_image
+from fgvp_eval.parts.grid_candidates import GridCandidates
+from fgvp_eval.parts.records import PartedObject, PartsImage
+from fgvp_eval.parts.scored_objects import Condition, ScoredObject
+from fgvp_eval.parts.scoring import PartScorer
 from fgvp_eval.stage_times import StageTimes
 
 

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from fgvp_eval.box_files import FORMS, BoxFormat
 from fgvp_eval.config import (
     DEFAULT_CLIP,
     DEFAULT_MODES,
@@ -23,6 +22,7 @@ from fgvp_eval.config import (
     Proposals,
 )
 from fgvp_eval.errors import EXIT_DONE, UsageError
+from fgvp_eval.ground.box_files import FORMS, BoxFormat
 from fgvp_eval.option_values import (
     data_root_given,
     is_demo_picture,
@@ -137,9 +137,9 @@ def _run(argv: Sequence[str]) -> int:
     _check(options)
     config = _config(options)
     # Late, so that --help and wrong usage answer without waiting for torch.
-    from fgvp_eval.ground_inputs import BoxesFile, read_inputs
-    from fgvp_eval.ground_prompts import prompt_sheet
-    from fgvp_eval.ground_run import load_models, run_grounding
+    from fgvp_eval.ground.inputs import BoxesFile, read_inputs
+    from fgvp_eval.ground.prompt_sheets import prompt_sheet
+    from fgvp_eval.ground.run import load_models, run_grounding
     from fgvp_eval.stage_times import split_line
 
     boxes = None

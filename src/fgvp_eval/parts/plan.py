@@ -10,14 +10,14 @@ from typing import Any
 from fgvp_eval.config import EvalConfig, SplitSettings
 from fgvp_eval.count_check import require_counts
 from fgvp_eval.drawing import DrawStyle, draw_styles
-from fgvp_eval.embedding_cache import default_cache
 from fgvp_eval.errors import UsageError
-from fgvp_eval.grid_candidates import GridCandidates
-from fgvp_eval.grid_masks import GridSettings, grid_settings
-from fgvp_eval.paco import read_paco
-from fgvp_eval.parts_records import PartsDataset
-from fgvp_eval.sam_models import SamModel
-from fgvp_eval.scored_objects import Condition, PartProtocol, SeenInput
+from fgvp_eval.masks.by_grid import GridSettings, grid_settings
+from fgvp_eval.masks.embedding_cache import default_cache
+from fgvp_eval.masks.sam_models import SamModel
+from fgvp_eval.parts.grid_candidates import GridCandidates
+from fgvp_eval.parts.paco import read_paco
+from fgvp_eval.parts.records import PartsDataset
+from fgvp_eval.parts.scored_objects import Condition, PartProtocol, SeenInput
 from fgvp_eval.splits import Split
 from fgvp_eval.stage_times import StageTimes
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from fgvp_eval.clip_models import ClipModel
 from fgvp_eval.config import TEXT_COLOR
 from fgvp_eval.errors import DataError
-from fgvp_eval.mask_sources import MaskedBoxes, MaskSource
 from fgvp_eval.masked_image import MaskedImage
-from fgvp_eval.part_assignment import assign
+from fgvp_eval.masks.sources import MaskedBoxes, MaskSource
+from fgvp_eval.parts.assignment import assign
 from fgvp_eval.postprocess import final_scores
 from fgvp_eval.records import Box, ImageRecord
 from fgvp_eval.relations import softmax
@@ -33,7 +33,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class GivenMasks:
-    """Candidates whose masks are there already; a :class:`mask_sources.MaskSource`.
+    """Candidates whose masks are there already; a :class:`masks.sources.MaskSource`.
 
     Attributes:
         found: The candidates.
@@ -43,7 +43,7 @@ class GivenMasks:
     stage: str = "masks"
 
     def find(self, image: ImageRecord, pixels: NDArray[np.uint8]) -> MaskedBoxes:
-        """See :class:`mask_sources.MaskSource`."""
+        """See :class:`masks.sources.MaskSource`."""
         return self.found
 
 

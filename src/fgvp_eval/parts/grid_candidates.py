@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvp_eval.embedding_cache import EmbeddingCache
-from fgvp_eval.grid_masks import GridSettings, grid_masks
-from fgvp_eval.mask_cleanup import area_at
-from fgvp_eval.sam_models import SamModel
-from fgvp_eval.sam_prompting import prompt_ready
+from fgvp_eval.masks.by_grid import GridSettings, grid_masks
+from fgvp_eval.masks.cleanup import area_at
+from fgvp_eval.masks.embedding_cache import EmbeddingCache
+from fgvp_eval.masks.sam_models import SamModel
+from fgvp_eval.masks.sam_prompting import prompt_ready
 from fgvp_eval.stage_times import StageTimes
 
 

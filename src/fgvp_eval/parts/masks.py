@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from fgvp_eval.annotated_masks import annotated_masks
+from fgvp_eval.masks.annotated import annotated_masks
 from fgvp_eval.records import Annotation, Box
 
 

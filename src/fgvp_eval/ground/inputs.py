@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fgvp_eval.annotated_masks import annotated_masks
-from fgvp_eval.box_files import BoxFormat, GivenBoxes, read_boxes
 from fgvp_eval.candidates import Candidates
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.data_files import file_sha256
 from fgvp_eval.errors import DataError, UsageError
-from fgvp_eval.grounding import GivenMasks
-from fgvp_eval.mask_sources import MaskedBoxes, MaskSource
+from fgvp_eval.ground.box_files import BoxFormat, GivenBoxes, read_boxes
+from fgvp_eval.ground.grounding import GivenMasks
+from fgvp_eval.masks.annotated import annotated_masks
+from fgvp_eval.masks.sam_models import SamModel
+from fgvp_eval.masks.sources import MaskedBoxes, MaskSource
 from fgvp_eval.option_values import is_demo_picture
 from fgvp_eval.photos import Photo, demo_picture, read_demo, read_photo
 from fgvp_eval.records import Annotation, Box, Dataset, ImageRecord, Sample
-from fgvp_eval.sam_models import SamModel
 from fgvp_eval.split_plan import SplitPlan
 from fgvp_eval.splits import Counts, Split
 

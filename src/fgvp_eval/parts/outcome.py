@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from fgvp_eval.config import EvalConfig
-from fgvp_eval.part_metrics import PartMetrics, measure_parts
-from fgvp_eval.parts_plan import PartsPlan
-from fgvp_eval.parts_records import PartResult
+from fgvp_eval.parts.metrics import PartMetrics, measure_parts
+from fgvp_eval.parts.plan import PartsPlan
+from fgvp_eval.parts.records import PartResult
 from fgvp_eval.records import Unscored
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fgvp_eval.bootstrap import clustered_interval
 from fgvp_eval.metrics import IOU_THRESHOLD
-from fgvp_eval.parts_records import PartResult
+from fgvp_eval.parts.records import PartResult
 
 
 @dataclass(frozen=True)

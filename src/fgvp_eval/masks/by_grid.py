@@ -16,8 +16,8 @@ from segment_anything import SamPredictor
 from segment_anything.utils.amg import build_point_grid
 from torchvision.ops import batched_nms
 
-from fgvp_eval.mask_cleanup import clean_masks
-from fgvp_eval.mask_runs import MaskRuns
+from fgvp_eval.masks.cleanup import clean_masks
+from fgvp_eval.masks.runs import MaskRuns
 from fgvp_eval.out_of_memory import ShrinkingBatch
 from fgvp_eval.progress import Progress
 

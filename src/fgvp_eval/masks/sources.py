@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fgvp_eval.annotated_masks import annotated_masks
-from fgvp_eval.box_masks import BOXES_AT_ONCE, box_masks
 from fgvp_eval.candidates import Candidates
-from fgvp_eval.embedding_cache import EmbeddingCache
-from fgvp_eval.grid_masks import OFFICIAL_GRID, GridSettings, grid_masks
-from fgvp_eval.mask_cleanup import area_at, clean_masks
+from fgvp_eval.masks.annotated import annotated_masks
+from fgvp_eval.masks.by_boxes import BOXES_AT_ONCE, box_masks
+from fgvp_eval.masks.by_grid import OFFICIAL_GRID, GridSettings, grid_masks
+from fgvp_eval.masks.cleanup import area_at, clean_masks
+from fgvp_eval.masks.embedding_cache import EmbeddingCache
+from fgvp_eval.masks.sam_models import SamModel
+from fgvp_eval.masks.sam_prompting import prompt_ready
 from fgvp_eval.out_of_memory import ShrinkingBatch
 from fgvp_eval.records import Box, ImageRecord
-from fgvp_eval.sam_models import SamModel
-from fgvp_eval.sam_prompting import prompt_ready
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ from typing import Any
 from fgvp_eval.data_files import file_sha256, read_box, read_integer, read_json, require
 from fgvp_eval.data_sources import annotation_source, images_source
 from fgvp_eval.errors import DataError
-from fgvp_eval.part_masks import has_area, merge_annotations
-from fgvp_eval.part_names import part_text
-from fgvp_eval.parts_records import Part, PartCounts, PartedObject, PartsDataset, PartsImage
+from fgvp_eval.parts.masks import has_area, merge_annotations
+from fgvp_eval.parts.names import part_text
+from fgvp_eval.parts.records import Part, PartCounts, PartedObject, PartsDataset, PartsImage
 from fgvp_eval.records import Annotation
 from fgvp_eval.splits import Split
 

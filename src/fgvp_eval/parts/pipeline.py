@@ -22,18 +22,18 @@ from fgvp_eval.feature_cache import open_feature_cache
 from fgvp_eval.images import decode_image
 from fgvp_eval.images_to_do import images_left, outcomes_in_order, seconds_of_run
 from fgvp_eval.journal import ImageOutcome, Outcomes
-from fgvp_eval.object_scoring import ObjectScorer
-from fgvp_eval.part_scoring import PartScorer, choose_parts
-from fgvp_eval.parts_plan import PartsPlan, read_parts_plan
-from fgvp_eval.parts_records import PartedObject, PartResult, PartsImage
-from fgvp_eval.parts_report import PartsReport, PartsSplitResult
+from fgvp_eval.masks.sam_models import SamModel, find_checkpoint, load_sam
+from fgvp_eval.parts.object_scoring import ObjectScorer
+from fgvp_eval.parts.outcome import PartsReport, PartsSplitResult
+from fgvp_eval.parts.plan import PartsPlan, read_parts_plan
+from fgvp_eval.parts.records import PartedObject, PartResult, PartsImage
+from fgvp_eval.parts.scored_objects import ScoredObject
+from fgvp_eval.parts.scoring import PartScorer, choose_parts
 from fgvp_eval.processes import ALONE, Processes
 from fgvp_eval.progress import Progress
 from fgvp_eval.records import ImageRecord, Unscored
 from fgvp_eval.run_folder import RunFolder
 from fgvp_eval.run_identity import run_identity
-from fgvp_eval.sam_models import SamModel, find_checkpoint, load_sam
-from fgvp_eval.scored_objects import ScoredObject
 from fgvp_eval.scorer import Scorer
 from fgvp_eval.stage_times import StageTimes
 from fgvp_kernels import RenderOptions

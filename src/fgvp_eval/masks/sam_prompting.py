@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from segment_anything import SamPredictor
 from segment_anything.utils.transforms import ResizeLongestSide
 
-from fgvp_eval.embedding_cache import EmbeddingCache, embedding_key
-from fgvp_eval.sam_models import SamModel
+from fgvp_eval.masks.embedding_cache import EmbeddingCache, embedding_key
+from fgvp_eval.masks.sam_models import SamModel
 
 
 @torch.no_grad()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvp_eval.annotated_masks import annotated_masks
 from fgvp_eval.boxes import xyxy_from_xywh
-from fgvp_eval.part_crops import Crop, share_inside, tight_boxes_xyxy
-from fgvp_eval.parts_records import PartedObject
+from fgvp_eval.masks.annotated import annotated_masks
+from fgvp_eval.parts.crops import Crop, share_inside, tight_boxes_xyxy
+from fgvp_eval.parts.records import PartedObject
 from fgvp_eval.records import Box
 
 LEAST_SHARE_INSIDE = 0.7  # of a candidate's pixels, in the object's box

@@ -1,0 +1,1 @@
+"""``python -m fgvp_eval.ground``: which part of one picture does a text mean."""

@@ -1,0 +1,1 @@
+"""Masks of candidates: SAM by boxes, points or a grid, or annotations."""

@@ -1,0 +1,1 @@
+"""Part detection on PACO: reading, candidates, scores, assignment, tables."""
