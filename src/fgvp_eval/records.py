@@ -6,10 +6,12 @@ height) or ``_xyxy`` (left, top, right, bottom).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol
+
+from typing_extensions import TypeVar
 
 from fgvp_eval.config import EvalConfig, SplitSettings
 from fgvp_eval.splits import Counts, Split
@@ -179,8 +181,19 @@ class SplitResult:
     files_sha256: dict[str, str]
 
 
+class Scored(Protocol):
+    """What came out of a split, of either kind of run."""
+
+    @property
+    def unscored(self) -> Sequence[Unscored]:
+        """What could not be scored."""
+
+
+AnySplitResult = TypeVar("AnySplitResult", bound=Scored, default=SplitResult)
+
+
 @dataclass(frozen=True)
-class RunReport:
+class RunReport(Generic[AnySplitResult]):
     """Everything a run found out, before it is written down.
 
     Attributes:
@@ -194,7 +207,7 @@ class RunReport:
     """
 
     config: EvalConfig
-    splits: tuple[SplitResult, ...]
+    splits: tuple[AnySplitResult, ...]
     models: list[dict[str, Any]]
     blur: dict[str, Any]
     device: str
@@ -203,5 +216,5 @@ class RunReport:
 
     @property
     def complete(self) -> bool:
-        """Every sentence was scored."""
+        """Everything was scored."""
         return not any(result.unscored for result in self.splits)

@@ -201,22 +201,25 @@ def summary_page(report: RunReport, command: str) -> str:
         "wrong candidate had the highest score before it.",
     ]
     paragraphs += [_split_paragraph(result) for result in report.splits]
+    return "\n\n".join([*paragraphs, *closing_paragraphs(report)]) + "\n"
+
+
+def closing_paragraphs(report: RunReport[Any]) -> list[str]:
+    """Return what the summary of either kind of run ends with: drawing, models, seconds."""
     blur = report.blur
-    models = "\n".join(_model_line(model) for model in report.models)
     seconds = tabulate(
         [(stage, f"{spent:.1f}") for stage, spent in report.seconds.items()],
         ("stage", "seconds"),
         tablefmt="github",
     )
-    paragraphs += [
+    return [
         f"Blur: {blur['kind']}, sigma {blur['sigma']:g} pixels ({blur['frame']}). "
         f"Device: {report.device}, CLIP in {report.precision}.",
         "## Models",
-        models,
+        "\n".join(_model_line(model) for model in report.models),
         "## Where the time went",
         seconds,
     ]
-    return "\n\n".join(paragraphs) + "\n"
 
 
 def _presets(report: RunReport) -> list[str]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from fgvp_eval.config import EvalConfig
 from fgvp_eval.parts.metrics import PartMetrics, measure_parts
 from fgvp_eval.parts.plan import PartsPlan
 from fgvp_eval.parts.records import PartResult
-from fgvp_eval.records import Unscored
+from fgvp_eval.records import RunReport, Unscored
 
 
 @dataclass(frozen=True)
@@ -49,31 +47,8 @@ class PartsRow:
 
 
 @dataclass(frozen=True)
-class PartsReport:
-    """Everything a run found out, before it is written down.
-
-    Attributes:
-        config: The options as given.
-        splits: One result per split.
-        models: What identifies each model.
-        blur: The kind of blur that was drawn, and its sigma.
-        device: Name of the device.
-        precision: Of the CLIP towers.
-        seconds: Seconds by stage.
-    """
-
-    config: EvalConfig
-    splits: tuple[PartsSplitResult, ...]
-    models: list[dict[str, Any]]
-    blur: dict[str, Any]
-    device: str
-    precision: str
-    seconds: dict[str, float]
-
-    @property
-    def complete(self) -> bool:
-        """Every part was scored."""
-        return not any(result.unscored for result in self.splits)
+class PartsReport(RunReport[PartsSplitResult]):
+    """Everything a run found out, before it is written down."""
 
     @cached_property
     def rows(self) -> tuple[PartsRow, ...]:

@@ -9,6 +9,7 @@ from fgvp_eval.parts.candidates import LEAST_SHARE_INSIDE
 from fgvp_eval.parts.crops import MARGIN
 from fgvp_eval.parts.metrics import PartMetrics
 from fgvp_eval.parts.outcome import PartsReport, PartsSplitResult
+from fgvp_eval.tables import closing_paragraphs
 
 _ROW = ("split", "input", "modes", "assignment")
 _NAMING = ("named %", "95 % interval", "per object %", "chance %", "chance per object %", "parts")
@@ -76,25 +77,7 @@ def parts_summary(report: PartsReport, command: str) -> str:
     paragraphs += ["With a single part there is nothing to tell apart, so here they are left out."]
     paragraphs.append(parts_tables(report, two_or_more=True))
     paragraphs += [_split_paragraph(result) for result in report.splits]
-    blur = report.blur
-    models = "\n".join(
-        f"- {model['kind']} `{model['name']}`, sha256 `{model['sha256']}`"
-        for model in report.models
-    )
-    seconds = tabulate(
-        [(stage, f"{spent:.1f}") for stage, spent in report.seconds.items()],
-        ("stage", "seconds"),
-        tablefmt="github",
-    )
-    paragraphs += [
-        f"Blur: {blur['kind']}, sigma {blur['sigma']:g} pixels ({blur['frame']}). "
-        f"Device: {report.device}, CLIP in {report.precision}.",
-        "## Models",
-        models,
-        "## Where the time went",
-        seconds,
-    ]
-    return "\n\n".join(paragraphs) + "\n"
+    return "\n\n".join([*paragraphs, *closing_paragraphs(report)]) + "\n"
 
 
 def _naming(metrics: PartMetrics) -> tuple[str, ...]:
