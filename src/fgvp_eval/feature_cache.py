@@ -22,8 +22,8 @@ from fgvp_eval.data_files import file_sha256
 from fgvp_eval.devices import device_name
 from fgvp_eval.drawing import DrawStyle
 from fgvp_eval.masked_image import MaskedImage
-from fgvp_eval.run_identity import package_version
 from fgvp_eval.tensor_cache import TensorCache
+from fgvp_eval.versions import package_version
 from fgvp_kernels import Mode, algorithm_version, available_backends
 from fgvp_kernels.modes import Region
 

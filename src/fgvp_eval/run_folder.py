@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic
 
-from fgvp_eval.checkout import commit
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.errors import UsageError
 from fgvp_eval.journal import (
@@ -31,21 +28,10 @@ from fgvp_eval.processes import Processes
 from fgvp_eval.records import RunReport, SplitResult
 from fgvp_eval.report.seen_pictures import misses_files
 from fgvp_eval.tables import departures, published_percent, summary_page
+from fgvp_eval.versions import versions_of_run
 
 SCHEMA_VERSION = 1
 _SECONDS_TO_APPEAR = 20.0  # network file systems remember for a while that a file is not there
-_PACKAGES = (
-    "fgvp-kernels",
-    "torch",
-    "triton",
-    "open_clip_torch",
-    "segment-anything",
-    "numpy",
-    "scipy",
-    "pillow",
-    "pycocotools",
-    "spacy",
-)
 
 
 @dataclass(frozen=True)
@@ -199,7 +185,7 @@ def _results(report: RunReport, command: Sequence[str]) -> dict[str, Any]:
         "models": report.models,
         "config": _config_facts(report),
         "command": shlex.join(command),
-        "versions": {"python": platform.python_version(), **package_versions(), "commit": commit()},
+        "versions": versions_of_run(),
         "device": report.device,
         "seconds": {stage: round(spent, 3) for stage, spent in report.seconds.items()},
     }
@@ -264,14 +250,3 @@ def _settings_facts(result: SplitResult) -> dict[str, Any]:
         "changed": list(departures(result)),
         "published_percent": published_percent(result),
     }
-
-
-def package_versions() -> dict[str, str | None]:
-    """Return the version of each package that results may depend on; None if it is not there."""
-    found: dict[str, str | None] = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
-    return found

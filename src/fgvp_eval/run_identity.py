@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from fgvp_eval.config import EvalConfig, SplitSettings
+from fgvp_eval.versions import package_version
+from fgvp_kernels import algorithm_version
 
 # Options of caches, which change nothing that comes out.
 _CACHES = {"cache", "feature_cache"}
@@ -64,7 +65,10 @@ def run_identity(
         "files": plain(files_sha256),
         "models": plain(models),
         "sam_grid": plain(grids or {}),
-        "versions": {package: package_version(package) for package in _PACKAGES},
+        "versions": {
+            **{package: package_version(package) for package in _PACKAGES},
+            "renderer": algorithm_version(),
+        },
     }
 
 
@@ -94,11 +98,3 @@ def plain(value: Any) -> Any:
 def _without_caches(settings: SplitSettings | Mapping[str, Any]) -> dict[str, Any]:
     named = asdict(settings) if isinstance(settings, SplitSettings) else settings
     return {name: value for name, value in named.items() if name not in _CACHES}
-
-
-def package_version(package: str) -> str | None:
-    """Return the version of an installed package; None if it is not there."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +17,8 @@ from fgvp_eval.data_files import file_sha256
 from fgvp_eval.ground.annotated_picture import Mark, annotated_picture, color_of
 from fgvp_eval.ground.grounding import Grounding
 from fgvp_eval.ground.inputs import GroundInputs
-from fgvp_eval.run_folder import package_versions
 from fgvp_eval.run_identity import plain
+from fgvp_eval.versions import versions_of_run
 
 SCHEMA_VERSION = 1
 
@@ -106,7 +105,7 @@ class GroundReport:
             "models": plain(self.models),
             "files_sha256": self.inputs.plan.files_sha256,
             "command": command,
-            "versions": {"python": platform.python_version(), **package_versions()},
+            "versions": versions_of_run(),
             "device": str(self.device),
             "precision": str(self.clips[0].dtype).removeprefix("torch."),
             "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},

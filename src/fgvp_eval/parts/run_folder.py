@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,7 +10,8 @@ from typing import Any
 
 from fgvp_eval.parts.outcome import PartsReport, PartsRow, PartsSplitResult
 from fgvp_eval.parts.tables import parts_summary
-from fgvp_eval.run_folder import package_versions, write_files
+from fgvp_eval.run_folder import write_files
+from fgvp_eval.versions import versions_of_run
 
 SCHEMA_VERSION = 2  # 1 had no inputs
 
@@ -41,7 +41,7 @@ def _results(report: PartsReport, command: Sequence[str]) -> dict[str, Any]:
         "models": report.models,
         "config": _config_facts(report),
         "command": shlex.join(command),
-        "versions": {"python": platform.python_version(), **package_versions()},
+        "versions": versions_of_run(),
         "device": report.device,
         "seconds": {stage: round(spent, 3) for stage, spent in report.seconds.items()},
     }
