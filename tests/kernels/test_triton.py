@@ -180,6 +180,13 @@ def test_soft_masks(mode, size, device):
     assert_equal_levels(*both(image, soft, mode, size=size, options=options))
 
 
+@pytest.mark.parametrize("mode", ["box_mask", "contour"])
+def test_regions_of_soft_masks_in_a_batch(mode, device):
+    parts = [scene(24, 31, 3, device), scene(24, 31, 2, device, 1)]
+    masks = [masks * 0.5 for _, masks in parts]
+    assert_equal_levels(*both([image for image, _ in parts], masks, mode, size=24))
+
+
 def test_ragged_batch_of_mixed_forms(device):
     parts = [scene(32, 43, 3, device), scene(50, 32, 6, device, 1), scene(32, 32, 0, device, 2)]
     parts += [scene(32, 40, 2, device, 3), scene(33, 32, 2, device, 4)]

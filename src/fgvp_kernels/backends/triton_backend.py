@@ -233,13 +233,16 @@ class _Drawing:
         )  # fmt: skip
         return planes
 
-    def _tasks(self, word_rows: list[int], per_task: int) -> _Tasks:
-        """Split every image's candidates into tasks of at most ``per_task``."""
+    def _tasks(self, word_rows: list[int] | None, per_task: int) -> _Tasks:
+        """Split every image's candidates into tasks of at most ``per_task``.
+
+        ``word_rows`` are the first rows of the images' words; None for tasks that read soft masks.
+        """
         rows: list[list[int]] = []
         for i, image in enumerate(self.images):
             for first in range(0, image.masks.count, per_task):
                 number = min(per_task, image.masks.count - first)
-                group = first if self.soft else word_rows[i] + first // _GROUP
+                group = first if word_rows is None else word_rows[i] + first // _GROUP
                 rows.append([i, image.first + first, group, first % _GROUP, number])
         table = torch.tensor(rows, dtype=torch.int32).to(self.device)
         return _Tasks(table, len(rows))
@@ -272,7 +275,7 @@ class _Drawing:
         masks = [image.masks.dense(0, image.masks.count).contiguous() for image in self.images]
         if len({mask.dtype for mask in masks}) > 1:
             masks = [mask.float() for mask in masks]
-        tasks = self._tasks([], self._per_task())
+        tasks = self._tasks(None, self._per_task())
         triton_select.blend_kernel[(triton.cdiv(geometry.area, BLEND_PIXELS), tasks.count)](
             planes, addresses_of(masks, self.device), mask_taps.taps, mask_taps.fractions,
             sizes.to(self.device), geometry.taps, tasks.table, out, geometry.area, geometry.width,
