@@ -1,8 +1,9 @@
 """The Triton backend: the pictures of a whole batch in a handful of launches.
 
 Per image two finished planes (four under a squash), per candidate and pixel one bit, packed along
-candidates: the select kernel then does little but store. Drawing happens on the resized image;
-what needs every candidate resampled on its own is left to the torch backend.
+candidates: the select kernel then does little but store. What candidates do not share (the
+resampling of ``render_first``, windows and colours of their own, crops) is drawn by
+``triton_windows`` and ``triton_crops``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import triton
 
 from fgvp_kernels.backends import triton_planes, triton_select
 from fgvp_kernels.backends.torch_drawing import BT601
+from fgvp_kernels.backends.triton_crops import draw_crops
 from fgvp_kernels.backends.triton_geometry import (
     BLOCK_K,
     BLOCK_M,
@@ -21,13 +23,21 @@ from fgvp_kernels.backends.triton_geometry import (
     Products,
     make_blur,
     make_geometry,
-    make_mask_taps,
 )
 from fgvp_kernels.backends.triton_masks import Words, addresses_of, pack_words, triton_dtype
+from fgvp_kernels.backends.triton_windows import (
+    BITS,
+    EFFECTS,
+    Masks,
+    Surfaces,
+    image_tasks,
+    shares_pictures,
+    soft_masks,
+)
 from fgvp_kernels.batch import Candidates, RenderBatch
-from fgvp_kernels.frames import Order, make_frame
+from fgvp_kernels.frames import Order, Size, make_frame
 from fgvp_kernels.mask_stacks import DenseMasks
-from fgvp_kernels.modes import Effect, ModeSpec, Region
+from fgvp_kernels.modes import Effect, Mode, ModeSpec, Region
 
 # Images whose planes are made before any of their pictures is written: what the L2 cache holds.
 _IMAGES_AT_ONCE = 32
@@ -35,27 +45,10 @@ PIXELS = 1024  # of a program of the select kernel: 16 bytes of fp16 a thread
 PLANE_PIXELS = BLEND_PIXELS = 512  # of kernels that would spill with more
 _GROUP = 32  # candidates in a word
 
-_EFFECTS = {
-    Effect.NOTHING: triton_planes.NOTHING.value,
-    Effect.OUTLINE: triton_planes.CONSTANT.value,
-    Effect.FILL: triton_planes.CONSTANT.value,
-    Effect.TINT: triton_planes.TINT.value,
-    Effect.GREY: triton_planes.GREY.value,
-    Effect.BLUR: triton_planes.BLUR.value,
-}
-
 
 def unsupported(batch: RenderBatch) -> str | None:
     """Return why this backend cannot draw ``batch``, or None if it can."""
     settings = batch.settings
-    if any(spec.crop for spec in settings.specs):
-        return "modes that crop resample every candidate on its own"
-    if settings.order is Order.RENDER_FIRST and settings.size is not None:
-        return "order='render_first' resamples every candidate on its own"
-    if settings.options.fit == "object_crop" and settings.size is not None:
-        return "fit='object_crop' gives every candidate a window of its own"
-    if len(batch.line_color) > 1 or len(batch.tint_color) > 1:
-        return "colours that differ between candidates"
     if settings.dtype == torch.float64 or any(
         image.image.dtype == torch.float64 for image in batch.images
     ):
@@ -71,12 +64,21 @@ def _soft_grad(image: Candidates) -> bool:
 
 def render(batch: RenderBatch, out: torch.Tensor) -> None:
     """Draw every candidate of ``batch`` in every mode into ``out [K, ΣN, 3, h, w]``."""
+    whole = any(not spec.crop for spec in batch.settings.specs)
+    crops = any(spec.crop for spec in batch.settings.specs)
     soft = [image for image in batch.images if image.masks.soft]
     hard = [image for image in batch.images if not image.masks.soft]
     for images in (hard, soft):
         images = [image for image in images if image.masks.count > 0]
         for start in range(0, len(images), _IMAGES_AT_ONCE):
-            _Drawing(images[start : start + _IMAGES_AT_ONCE], batch, out).draw()
+            some = images[start : start + _IMAGES_AT_ONCE]
+            if whole:
+                _Drawing(some, batch, out, batch.settings.order).draw()
+            # Windows of bytes are rounded to whole levels when they are resized, others are not.
+            for integer in (True, False) if crops else ():
+                part = [image for image in some if (image.image.dtype == torch.uint8) == integer]
+                if part:
+                    _Drawing(part, batch, out, Order.RENDER_FIRST).draw_crops()
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,9 @@ class _Tasks:
 class _Drawing:
     """Some images of a batch, all with binary or all with soft masks."""
 
-    def __init__(self, images: list[Candidates], batch: RenderBatch, out: torch.Tensor) -> None:
+    def __init__(
+        self, images: list[Candidates], batch: RenderBatch, out: torch.Tensor, order: Order
+    ) -> None:
         self.images = images
         self.batch = batch
         self.settings = batch.settings
@@ -99,8 +103,7 @@ class _Drawing:
         self.soft = images[0].masks.soft
         size = (out.shape[3], out.shape[4])
         self.frames = tuple(
-            make_frame(image.size, size, self.settings.order, self.settings.options.fit)
-            for image in images
+            make_frame(image.size, size, order, self.settings.options.fit) for image in images
         )
         self.geometry = make_geometry(self.frames, self.device)
         self.canvas = self._resized()
@@ -110,17 +113,53 @@ class _Drawing:
         words: dict[tuple[Region, bool], Words] = {}
         blurred = None
         for k, spec in enumerate(self.settings.specs):
-            if spec.effect is Effect.BLUR and blurred is None:
-                blurred = self._blurred()
-            soft = self.soft and spec.region is Region.MASK and spec.effect is not Effect.OUTLINE
-            planes = self._planes(spec, blurred, soft)
-            if soft:
-                self._blend(planes, self.out[k])
+            if spec.crop:
                 continue
+            if spec.effect is Effect.BLUR and blurred is None:
+                blurred = self._blurred(self.canvas, self.geometry.canvas_sizes)
+            soft = self.soft and spec.region is Region.MASK and spec.effect is not Effect.OUTLINE
             key = (spec.region, spec.effect is Effect.OUTLINE)
-            if key not in words:
+            if not soft and key not in words:
                 words[key] = pack_words(spec, self.images, self.geometry, self.settings, _GROUP)
-            self._select(planes, words[key], self.out[k])
+            packed = None if soft else words[key]
+            if not shares_pictures(spec, self.frames, self.batch):
+                bits = None if packed is None else packed.words
+                self._draw_apart(spec, blurred, bits, self.out[k])
+                continue
+            planes = self._planes(spec, blurred, soft)
+            if packed is None:
+                self._blend(planes, self.out[k])
+            else:
+                self._select(planes, packed, self.out[k])
+
+    def _draw_apart(
+        self,
+        spec: ModeSpec,
+        blurred: torch.Tensor | None,
+        words: torch.Tensor | None,
+        out: torch.Tensor,
+    ) -> None:
+        """Draw a mode whose candidates share no finished picture; soft masks without words."""
+        if words is None:
+            masks = self._soft_masks()
+        else:
+            masks = Masks(BITS, words, self.geometry.canvas[1])
+        tasks = image_tasks(self.images, self.frames, words is None, self._per_task())
+        Surfaces(self.frames, self.canvas, blurred, self.batch).draw(spec, masks, tasks, out)
+
+    def _soft_masks(self) -> Masks:
+        stacks = [image.masks for image in self.images]
+        pairs = zip([stack.size for stack in stacks], self.geometry.canvas_sizes, strict=True)
+        return soft_masks(stacks, range(len(stacks)), tuple(pairs), self.device)
+
+    def draw_crops(self) -> None:
+        """Draw all modes that crop, on windows of these canvases, which are the images."""
+        words = None
+        masked = any(spec.crop and spec.region is Region.MASK for spec in self.settings.specs)
+        if (masked and not self.soft) or self.settings.options.fit == "object_crop":
+            spec = Mode.MASK.spec
+            words = pack_words(spec, self.images, self.geometry, self.settings, _GROUP).words
+        draw_crops(self.images, self.canvas, words, self.batch, self.out, self._blurred)
 
     def _resized(self) -> torch.Tensor:
         """Levels on the canvas, ``[B, 3, CH, CW]``: uint8, or fp32 where an image is float."""
@@ -153,34 +192,30 @@ class _Drawing:
     ) -> torch.Tensor:
         """:meth:`_resized` of images of several dtypes, each dtype on its own."""
         for places in by_dtype.values():
-            part = _Drawing([self.images[i] for i in places], self.batch, self.out)
+            images = [self.images[i] for i in places]
+            part = _Drawing(images, self.batch, self.out, self.frames[0].order)
             height, width = part.geometry.canvas
             canvas[places, :, :height, :width] = part.canvas.to(canvas.dtype)
         return canvas
 
-    def _blurred(self) -> torch.Tensor:
-        """Blurred levels on the canvas, fp32 ``[B, 3, CH, CW]``."""
+    def _blurred(self, canvas: torch.Tensor, sizes: tuple[Size, ...]) -> torch.Tensor:
+        """Blurred levels of canvases of the given (h, w), fp32 ``[V, 3, CH, CW]``."""
         options = self.settings.options
         if options.sigma == 0:
-            return self.canvas.float()
-        sizes = self.geometry.canvas_sizes
+            return canvas.float()
         blur = make_blur(sizes, options.blur, options.sigma, self.device)
-        exact = self.canvas.dtype == torch.uint8
-        columns = self._buffer(self.geometry.canvas[0], max(blur.collect_columns.outputs))
-        self._multiply_columns(self.canvas, blur.collect_columns, columns, exact, False)
-        rows = self._buffer(max(blur.collect_rows.outputs), columns.shape[3])
+        exact = canvas.dtype == torch.uint8
+        columns = _buffer(canvas, canvas.shape[2], max(blur.collect_columns.outputs))
+        self._multiply_columns(canvas, blur.collect_columns, columns, exact, False)
+        rows = _buffer(canvas, max(blur.collect_rows.outputs), columns.shape[3])
         self._multiply_rows(columns, blur.collect_rows, rows, False, False)
         if blur.spread_rows is None or blur.spread_columns is None:
             return rows
-        spread = self._buffer(self.geometry.canvas[0], columns.shape[3])
+        spread = _buffer(canvas, canvas.shape[2], columns.shape[3])
         self._multiply_rows(rows, blur.spread_rows, spread, False, False)
-        blurred = self._buffer(*self.geometry.canvas)
+        blurred = _buffer(canvas, *canvas.shape[2:])
         self._multiply_columns(spread, blur.spread_columns, blurred, False, False)
         return blurred
-
-    def _buffer(self, height: int, width: int) -> torch.Tensor:
-        width = -(-width // 16) * 16
-        return torch.empty(len(self.images), 3, height, width, device=self.device)
 
     def _multiply_columns(
         self,
@@ -194,7 +229,7 @@ class _Drawing:
     ) -> None:
         """``y = x · Aᵀ``; ``x`` holds addresses of images of type ``dtype`` if that is given."""
         strides = (0, 0, 0) if dtype is not None else x.stride()[:3]
-        triton_planes.multiply_columns_kernel[(products.tiles, 3, len(self.images))](
+        triton_planes.multiply_columns_kernel[(products.tiles, 3, len(products.outputs))](
             x, products.matrices, products.bands, products.table, y, *strides, *y.stride()[:3],
             factor, ADDRESSES=dtype is not None, X_DTYPE=triton_dtype(dtype or x.dtype),
             X_EXACT=exact, ROUND=rounded, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
@@ -204,7 +239,7 @@ class _Drawing:
         self, x: torch.Tensor, products: Products, y: torch.Tensor, exact: bool, rounded: bool
     ) -> None:
         """``y = A · x``."""
-        triton_planes.multiply_rows_kernel[(products.tiles, 3, len(self.images))](
+        triton_planes.multiply_rows_kernel[(products.tiles, 3, len(products.outputs))](
             x, products.matrices, products.bands, products.table, y, *x.stride()[:3],
             *y.stride()[:3], X_EXACT=exact, ROUND=rounded, BLOCK_M=BLOCK_M,
             BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
@@ -227,7 +262,7 @@ class _Drawing:
             self.canvas, self.canvas if blurred is None else blurred, geometry.taps,
             geometry.fractions, constants.to(self.device), planes, self.canvas.stride(0),
             self.canvas.stride(1), geometry.area, geometry.width, geometry.length,
-            geometry.canvas[1], options.alpha, red, green, blue, EFFECT=_EFFECTS[spec.effect],
+            geometry.canvas[1], options.alpha, red, green, blue, EFFECT=EFFECTS[spec.effect],
             OUTSIDE=spec.outside, TAPS=taps, SOFT=soft,
             ROUND=settings.dtype == torch.uint8 and not soft, BLOCK=PLANE_PIXELS,
         )  # fmt: skip
@@ -269,17 +304,21 @@ class _Drawing:
 
     def _blend(self, planes: torch.Tensor, out: torch.Tensor) -> None:
         geometry = self.geometry
-        pairs = tuple(zip([i.size for i in self.images], geometry.canvas_sizes, strict=True))
-        mask_taps = make_mask_taps(pairs, self.device)
-        sizes = torch.tensor([[*canvas, *size] for size, canvas in pairs], dtype=torch.int32)
-        masks = [image.masks.dense(0, image.masks.count).contiguous() for image in self.images]
-        if len({mask.dtype for mask in masks}) > 1:
-            masks = [mask.float() for mask in masks]
+        masks = self._soft_masks()
+        assert masks.taps is not None
+        pairs = zip(self.geometry.canvas_sizes, masks.sizes, strict=True)
+        sizes = torch.tensor([[*canvas, *size] for canvas, size in pairs], dtype=torch.int32)
         tasks = self._tasks(None, self._per_task())
         triton_select.blend_kernel[(triton.cdiv(geometry.area, BLEND_PIXELS), tasks.count)](
-            planes, addresses_of(masks, self.device), mask_taps.taps, mask_taps.fractions,
+            planes, masks.data, masks.taps.taps, masks.taps.fractions,
             sizes.to(self.device), geometry.taps, tasks.table, out, geometry.area, geometry.width,
-            geometry.length, geometry.canvas[1], mask_taps.length,
-            MASK_DTYPE=triton_dtype(masks[0].dtype), TAPS=geometry.tap_count,
+            geometry.length, geometry.canvas[1], masks.taps.length,
+            MASK_DTYPE=triton_dtype(masks.dtype), TAPS=geometry.tap_count,
             ROUND=self.settings.dtype == torch.uint8, BLOCK=BLEND_PIXELS,
         )  # fmt: skip
+
+
+def _buffer(canvases: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """fp32 for as many images as ``canvases`` has."""
+    width = -(-width // 16) * 16
+    return torch.empty(len(canvases), 3, height, width, device=canvases.device)

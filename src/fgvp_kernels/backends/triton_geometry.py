@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 
 from fgvp_kernels.axis_operators import axis_blur, resize_matrix
-from fgvp_kernels.frames import Frame, Order, Taps, bilinear_taps
+from fgvp_kernels.frames import Frame, Order, Taps, bilinear_taps, tap_tables
 from fgvp_kernels.options import Blur
 
 # Tile of the products: rows that stay, and rows of the matrix, for which its bands are counted.
@@ -178,6 +178,10 @@ class BlurProducts:
     spread_columns: Products | None
 
 
+# Kept by length: crops have windows of many lengths, each of which takes milliseconds.
+_axis_blur = lru_cache(maxsize=128)(axis_blur)
+
+
 @lru_cache(maxsize=64)
 def make_blur(
     sizes: tuple[tuple[int, int], ...], blur: Blur, sigma: float, device: torch.device
@@ -185,10 +189,10 @@ def make_blur(
     """Return the blur of canvases of the given (h, w)."""
 
     def collect(length: object) -> torch.Tensor:
-        return axis_blur(blur, sigma, length).collect  # type: ignore[arg-type]
+        return _axis_blur(blur, sigma, length).collect
 
     def spread(length: object) -> torch.Tensor:
-        matrix = axis_blur(blur, sigma, length).spread  # type: ignore[arg-type]
+        matrix = _axis_blur(blur, sigma, length).spread
         assert matrix is not None
         return matrix
 
@@ -197,7 +201,7 @@ def make_blur(
     rows = make_products(
         [(n, h) for n, (h, _) in zip(collected, sizes, strict=True)], collect, device
     )
-    if axis_blur(blur, sigma, 1).spread is None:
+    if _axis_blur(blur, sigma, 1).spread is None:
         return BlurProducts(columns, rows, None, None)
     spread_rows = make_products(
         [(n, h) for n, (h, _) in zip(collected, sizes, strict=True)], spread, device
@@ -230,12 +234,14 @@ def make_mask_taps(
     length = max(max(canvas) for _, canvas in pairs)
     taps = torch.zeros(len(pairs), 4, length, dtype=torch.int32)
     fractions = torch.zeros(len(pairs), 2, length)
-    for i, (image, canvas) in enumerate(pairs):
-        for axis in (0, 1):
-            sampled = bilinear_taps(image[axis], canvas[axis])
-            taps[i, 2 * axis, : canvas[axis]] = sampled.first
-            taps[i, 2 * axis + 1, : canvas[axis]] = sampled.second
-            fractions[i, axis, : canvas[axis]] = sampled.fraction
+    for axis in (0, 1):
+        first, second, fraction = tap_tables(
+            [source[axis] for source, _ in pairs], [target[axis] for _, target in pairs]
+        )
+        shown = first.shape[1]
+        taps[:, 2 * axis, :shown] = torch.from_numpy(first)
+        taps[:, 2 * axis + 1, :shown] = torch.from_numpy(second)
+        fractions[:, axis, :shown] = torch.from_numpy(fraction)
     return MaskTaps(length, taps.to(device), fractions.to(device))
 
 

@@ -28,7 +28,7 @@ def _halves(x):
 
 
 @triton.jit
-def _accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr):
+def accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr):
     """``acc + a @ b`` in fp32; an operand that is exact in fp16 has no low half."""
     a_high, a_low = _halves(a)
     b_high, b_low = _halves(b)
@@ -91,7 +91,7 @@ def multiply_columns_kernel(
         part = tl.load(x + m[:, None] * pitch + k[None, :], mask=inside, other=0)
         inside = (n[None, :] < n_size) & (k[:, None] < k_size)
         weights = tl.load(matrix + n[None, :] * k_size + k[:, None], mask=inside, other=0.0)
-        acc = _accumulate(acc, part.to(tl.float32), weights, X_EXACT, False)
+        acc = accumulate(acc, part.to(tl.float32), weights, X_EXACT, False)
     acc = acc * factor
     if ROUND:
         acc = tl.minimum(tl.maximum(tl.floor(acc + 0.5), 0.0), 255.0)
@@ -144,7 +144,7 @@ def multiply_rows_kernel(
         weights = tl.load(matrix + n[:, None] * k_size + k[None, :], mask=inside, other=0.0)
         inside = (k[:, None] < k_size) & (m[None, :] < m_size)
         part = tl.load(x + k[:, None] * stride_x_row + m[None, :], mask=inside, other=0)
-        acc = _accumulate(acc, weights, part.to(tl.float32), False, X_EXACT)
+        acc = accumulate(acc, weights, part.to(tl.float32), False, X_EXACT)
     if ROUND:
         acc = tl.minimum(tl.maximum(tl.floor(acc + 0.5), 0.0), 255.0)
     y = y_ptr + image * stride_y_image + channel * stride_y_channel
@@ -167,7 +167,7 @@ def canvas_offsets(taps, p, mask, width, length, pitch, TAP: tl.constexpr):
 
 
 @triton.jit
-def _changed(
+def plain_and_changed(
     canvas, blurred, at, mask, channel, stride_channel, alpha, color, red, green, blue,
     EFFECT: tl.constexpr,
 ):  # fmt: skip
@@ -240,7 +240,7 @@ def planes_kernel(
         scale = tl.load(constants_ptr + channel)
         shift = tl.load(constants_ptr + 3 + channel)
         color = tl.load(constants_ptr + 6 + channel)
-        plain_0, changed_0 = _changed(
+        plain_0, changed_0 = plain_and_changed(
             canvas, blurred, at_0, mask & visible, channel, stride_channel, alpha, color,
             red, green, blue, EFFECT,
         )  # fmt: skip
@@ -265,7 +265,7 @@ def planes_kernel(
             fractions = fractions_ptr + image * 2 * length
             f = tl.load(fractions + p // width, mask=mask, other=0.0)
             f += tl.load(fractions + length + p % width, mask=mask, other=0.0)
-            plain_1, changed_1 = _changed(
+            plain_1, changed_1 = plain_and_changed(
                 canvas, blurred, at_1, mask & visible, channel, stride_channel, alpha, color,
                 red, green, blue, EFFECT,
             )  # fmt: skip

@@ -105,10 +105,10 @@ def blend_kernel(
     at_1 = canvas_offsets(taps, p, mask, width, length, pitch, 1)
     shown = mask & (at_0 >= 0)
     for _ in range(count):
-        a_0 = _bilinear(masks, mask_taps, weights, at_0, pitch, mask_length, mask_width, shown)
+        a_0 = bilinear(masks, mask_taps, weights, at_0, pitch, mask_length, mask_width, shown)
         a_1 = a_0
         if TAPS == 2:
-            a_1 = _bilinear(masks, mask_taps, weights, at_1, pitch, mask_length, mask_width, shown)
+            a_1 = bilinear(masks, mask_taps, weights, at_1, pitch, mask_length, mask_width, shown)
         for channel in tl.static_range(3):
             plane = planes + channel * area
             value = tl.load(plane, mask=mask, other=0.0)
@@ -123,7 +123,7 @@ def blend_kernel(
 
 
 @triton.jit
-def _bilinear(masks, taps, weights, at, pitch, length, width, mask):
+def bilinear(masks, taps, weights, at, pitch, length, width, mask):
     """Bilinear value of a mask at canvas offsets ``at``."""
     y, x = at // pitch, at % pitch
     y_0 = tl.load(taps + y, mask=mask, other=0)
