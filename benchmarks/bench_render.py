@@ -29,6 +29,12 @@ WORKLOADS = {
     "64 x 10": (64, 10, 480, 640),
     "1 x 64": (1, 64, 480, 640),
 }
+# Modes and orders whose pictures are resampled one by one.
+RESAMPLED = [
+    ("blur_reverse_mask", "render_first"),
+    ("crop_mask", "resize_first"),
+    ("crop_mask", "render_first"),
+]
 
 
 def make_scene(
@@ -75,9 +81,11 @@ def _rle(mask: np.ndarray) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": [0, *counts] if flat[0] else counts}
 
 
-def check(images: torch.Tensor, masks: torch.Tensor, size: int, backend: str) -> None:
+def check(
+    images: torch.Tensor, masks: torch.Tensor, size: int, backend: str, **keywords: Any
+) -> None:
     """The gate: the backend draws what the torch backend draws."""
-    keywords = {"size": size, "dtype": torch.float32}
+    keywords = {"size": size, "dtype": torch.float32} | keywords
     ours = render_batch(images[:1], masks[:1, :8], backend=backend, **keywords)
     expected = render_batch(images[:1], masks[:1, :8], backend="torch", **keywords)
     difference = (ours - expected).abs() * 255
@@ -123,7 +131,29 @@ def run_workload(
             )  # fmt: skip
 
         rows.append(measure(clock, f"{backend}, {form}", render, written + read, rounds))
+    rows += _resampled_rows(clock, images, masks, size, rounds, backend)
     rows += _peer_rows(clock, images, masks, size, max(3, rounds // 5))
+    return rows
+
+
+def _resampled_rows(
+    clock: Clock, images: torch.Tensor, masks: torch.Tensor, size: int, rounds: int, backend: str
+) -> list[dict[str, Any]]:
+    """Pictures that are resampled one by one: drawn at native size first, or crops."""
+    count = masks.shape[0] * masks.shape[1]
+    out = torch.empty(count, 3, size, size, dtype=torch.float16, device=clock.device)
+    least = out.numel() * 2 + images.numel() + masks.numel()
+    rows = []
+    for mode, order in RESAMPLED:
+
+        def render(mode=mode, order=order) -> torch.Tensor:
+            return render_batch(
+                images, list(masks), mode, size=size, order=order, normalize="clip",
+                dtype=torch.float16, backend=backend, out=out,
+            )  # fmt: skip
+
+        check(images, masks, size, backend, mode=mode, order=order)
+        rows.append(measure(clock, f"{backend}, {mode}, {order}", render, least, rounds))
     return rows
 
 
@@ -180,7 +210,7 @@ def main() -> None:
         for row in results[name]:
             share = row["bytes_per_second"] / bandwidth
             print(
-                f"{row['name']:20} {row['milliseconds'].median:9.3f} ms  "
+                f"{row['name']:40} {row['milliseconds'].median:9.3f} ms  "
                 f"{row['bytes_per_second'] / 1e9:7.0f} GB/s {share:6.1%} of copy  "
                 f"host {row['host_milliseconds'].median:7.3f} ms  "
                 f"first call {row['first_call_seconds']:.2f} s"

@@ -34,4 +34,9 @@ def test_bench_render_smoke(tmp_path):
     rows = json.loads(path.read_text())["workloads"]["2 x 9"]
     names = [row["name"] for row in rows]
     assert [name.split(", ")[-1] for name in names[:4]] == ["uint8", "packed", "rle", "logits"]
-    assert names[4:] == ["torch backend", "plain torch", "torch.compile", "kornia", "torchvision"]
+    assert [name.split(", ", 1)[1] for name in names[4:7]] == [
+        "blur_reverse_mask, render_first",
+        "crop_mask, resize_first",
+        "crop_mask, render_first",
+    ]
+    assert names[7:] == ["torch backend", "plain torch", "torch.compile", "kornia", "torchvision"]
