@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench_cpu import pillow_loop
 from fgvp_kernels import MaskLogits, PackedMasks, RenderOptions, render_batch
 from gpu_timing import Clock, captured
 from peers import per_candidate, select_with_torch
@@ -29,6 +30,12 @@ WORKLOADS = {
     "64 x 10": (64, 10, 480, 640),
     "1 x 64": (1, 64, 480, 640),
 }
+# Modes and orders whose pictures are resampled one by one.
+RESAMPLED = [
+    ("blur_reverse_mask", "render_first"),
+    ("crop_mask", "resize_first"),
+    ("crop_mask", "render_first"),
+]
 
 
 def make_scene(
@@ -75,9 +82,11 @@ def _rle(mask: np.ndarray) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": [0, *counts] if flat[0] else counts}
 
 
-def check(images: torch.Tensor, masks: torch.Tensor, size: int, backend: str) -> None:
+def check(
+    images: torch.Tensor, masks: torch.Tensor, size: int, backend: str, **keywords: Any
+) -> None:
     """The gate: the backend draws what the torch backend draws."""
-    keywords = {"size": size, "dtype": torch.float32}
+    keywords = {"size": size, "dtype": torch.float32} | keywords
     ours = render_batch(images[:1], masks[:1, :8], backend=backend, **keywords)
     expected = render_batch(images[:1], masks[:1, :8], backend="torch", **keywords)
     difference = (ours - expected).abs() * 255
@@ -126,17 +135,42 @@ def run_workload(
         if clock.on_gpu:
             replay = captured(render)
             graphs.append(measure(clock, f"graph, {form}", replay, written + read, rounds))
+    rows += _resampled_rows(clock, images, masks, size, rounds, backend)
     rows += _peer_rows(clock, images, masks, size, max(3, rounds // 5))
     return rows + graphs
+
+
+def _resampled_rows(
+    clock: Clock, images: torch.Tensor, masks: torch.Tensor, size: int, rounds: int, backend: str
+) -> list[dict[str, Any]]:
+    """Pictures that are resampled one by one: drawn at native size first, or crops."""
+    count = masks.shape[0] * masks.shape[1]
+    out = torch.empty(count, 3, size, size, dtype=torch.float16, device=clock.device)
+    least = out.numel() * 2 + images.numel() + masks.numel()
+    rows = []
+    for mode, order in RESAMPLED:
+
+        def render(mode=mode, order=order) -> torch.Tensor:
+            return render_batch(
+                images, list(masks), mode, size=size, order=order, normalize="clip",
+                dtype=torch.float16, backend=backend, out=out,
+            )  # fmt: skip
+
+        check(images, masks, size, backend, mode=mode, order=order)
+        rows.append(measure(clock, f"{backend}, {mode}, {order}", render, least, rounds))
+    return rows
 
 
 def _peer_rows(
     clock: Clock, images: torch.Tensor, masks: torch.Tensor, size: int, rounds: int
 ) -> list[dict[str, Any]]:
-    """Rivals at the size of the pictures: they are spared both resizes, which favours them."""
+    """Rivals at the size of the pictures: they are spared both resizes, which favours them.
+
+    Those that draw one candidate after the other are too slow for the whole workload.
+    """
     small = torch.nn.functional.interpolate(images.float(), (size, size)).to(torch.uint8)
     bits = torch.nn.functional.interpolate(masks.float(), (size, size)) > 0  # [B, N, S, S]
-    least = bits.numel() * (1 + 6) + small.numel()
+    image, few = small[:1], bits[:1, :8]
     # Machine code for a CPU takes minutes and is not what is compared.
     compiler = "inductor" if clock.on_gpu else "aot_eager"
     compiled = torch.compile(select_with_torch, backend=compiler)
@@ -148,16 +182,33 @@ def _peer_rows(
         ),
         "plain torch": lambda: select_with_torch(small, bits, SIGMA),
         "torch.compile": lambda: compiled(small, bits, SIGMA),
-        "kornia": lambda: per_candidate(small[:1], bits[:1, :8], SIGMA, "kornia"),
-        "torchvision": lambda: per_candidate(small[:1], bits[:1, :8], SIGMA, "torchvision"),
     }  # fmt: skip
-    rows = []
-    for name, call in calls.items():
-        row = measure(clock, name, call, least, rounds)
-        if name in ("kornia", "torchvision"):
-            row["of_candidates"] = min(8, bits.shape[1])  # too slow for the whole workload
-        rows.append(row)
-    return rows
+    slow_calls = {
+        "kornia": lambda: per_candidate(image, few, SIGMA, "kornia"),
+        "torchvision": lambda: per_candidate(image, few, SIGMA, "torchvision"),
+    }
+    rows = [
+        measure(clock, name, call, _least_bytes(small, bits), rounds)
+        for name, call in calls.items()
+    ]
+    slow = [
+        measure(clock, name, call, _least_bytes(image, few), rounds)
+        for name, call in slow_calls.items()
+    ]
+    # Pillow knows nothing of the device: the wall clock times it, on the CPU.
+    array, arrays = image[0].permute(1, 2, 0).cpu().numpy(), few[0].cpu().numpy()
+    slow.append(
+        measure(
+            Clock(torch.device("cpu")), "Pillow, per candidate",
+            lambda: pillow_loop(array, arrays, size), _least_bytes(image, few), rounds,
+        )
+    )  # fmt: skip
+    return rows + [row | {"of_candidates": few.shape[1]} for row in slow]
+
+
+def _least_bytes(images: torch.Tensor, masks: torch.Tensor) -> int:
+    """Bytes that must move: uint8 images and masks read, pictures of fp16 in three channels."""
+    return images.numel() + masks.numel() * (1 + 6)
 
 
 def main() -> None:
@@ -183,7 +234,7 @@ def main() -> None:
         for row in results[name]:
             share = row["bytes_per_second"] / bandwidth
             print(
-                f"{row['name']:20} {row['milliseconds'].median:9.3f} ms  "
+                f"{row['name']:40} {row['milliseconds'].median:9.3f} ms  "
                 f"{row['bytes_per_second'] / 1e9:7.0f} GB/s {share:6.1%} of copy  "
                 f"host {row['host_milliseconds'].median:7.3f} ms  "
                 f"first call {row['first_call_seconds']:.2f} s"

@@ -108,7 +108,7 @@ def roofline(record: Record, path: Path) -> None:
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )  # fmt: skip
 
-    # Those of few candidates are timed on less than the bytes of the whole workload.
+    # Those that draw one candidate after the other are not limited by bandwidth.
     whole = {
         name: [row for row in rows if "of_candidates" not in row]
         for name, rows in record["workloads"].items()

@@ -5,23 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from fgvp_kernels.backends import triton_backward, triton_planes, triton_select, triton_words
-from fgvp_kernels.backends.triton_backend import BLEND_PIXELS, PIXELS, PLANE_PIXELS
-from fgvp_kernels.backends.triton_geometry import BLOCK_K, BLOCK_M, BLOCK_N
+from fgvp_kernels.backends import (
+    triton_backward,
+    triton_compose,
+    triton_planes,
+    triton_regions,
+    triton_select,
+    triton_tiles,
+    triton_windows,
+    triton_words,
+)
+from fgvp_kernels.backends.triton_drawing import BLEND_PIXELS, PIXELS, PLANE_PIXELS
 from fgvp_kernels.backends.triton_gradients import PIXELS as GATHER_PIXELS
 from fgvp_kernels.backends.triton_masks import PIXELS as WORD_PIXELS
+from fgvp_kernels.backends.triton_products import BLOCK_K, BLOCK_M, BLOCK_N
+from fgvp_kernels.backends.triton_windows import (
+    BITS,
+    COMPOSE_PIXELS,
+    COMPOSE_SOFT_PIXELS,
+    NOTHING,
+    SOFT,
+)
 
 # Sizes that are multiples of 16 at the usual picture sizes (224, 336, 384, 448), and always for
 # pitches and strides; the compiler is told, as it is at a launch.
 _ALIGNED = {"area", "width", "length", "pitch", "mask_length", "stride_words"}
+_ALIGNED |= {"height", "mask_pitch", "plane_pitch"}
 _FLOATS = {"factor", "alpha", "red", "green", "blue", "radius", "outwards", "inwards"}
 _INT32 = {"words_ptr", "taps_ptr", "tasks_ptr", "groups_ptr", "images_ptr", "table_ptr"}
 _INT32 |= {"band_ptr", "ends_ptr", "starts_ptr", "owners_ptr", "mask_taps_ptr"}
-_INT32 |= {"shown_ptr", "spans_ptr"}
+_INT32 |= {"shown_ptr", "spans_ptr", "frames_ptr", "sizes_ptr"}
 _INT64 = {"offsets_ptr"}
 _FP32 = {"matrix_ptr", "fractions_ptr", "constants_ptr", "weights_ptr", "blurred_ptr"}
 _FP32 |= {"boxes_ptr", "scales_ptr", "shares_ptr", "d_canvas_ptr", "d_blurred_ptr"}
-_FP32 |= {"d_masks_ptr"}
+_FP32 |= {"d_masks_ptr", "colors_ptr", "finish_ptr"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,16 @@ class Variant:
 
 def variants() -> list[Variant]:
     """Return every variant that is compiled ahead of time."""
-    return [*_select(), *_blend(), *_planes(), *_products(), *_words(), *_gather()]
+    return [
+        *_select(),
+        *_blend(),
+        *_planes(),
+        *_products(),
+        *_words(),
+        *_gather(),
+        *_compose(),
+        *_tiles(),
+    ]
 
 
 def _select() -> list[Variant]:
@@ -154,7 +180,7 @@ def _products() -> list[Variant]:
 def _words() -> list[Variant]:
     block = {"BLOCK": WORD_PIXELS}
     bytes_, logits = {"masks_ptr": "*u8"}, {"logits_ptr": "*fp16"}
-    dense, shapes = triton_words.pack_dense_kernel, triton_words.pack_shapes_kernel
+    dense, shapes = triton_words.pack_dense_kernel, triton_regions.pack_shapes_kernel
     return [
         Variant("pack bytes", dense, {"PACKED": False, **block}, bytes_, 64, 8),
         Variant("pack bits", dense, {"PACKED": True, **block}, bytes_, 64, 8),
@@ -175,8 +201,8 @@ def _words() -> list[Variant]:
             Variant(f"pack {name}", shapes, {"SHAPE": number, "OUTLINE": True, **block}, {}, 64, 8)
             for number, name in enumerate(("boxes", "ellipses", "rings"))
         ),
-        Variant("boundary", triton_words.boundary_kernel, block, {}, 64, 8),
-        Variant("widen", triton_words.widen_kernel, block, {}, 64, 8),
+        Variant("boundary", triton_regions.boundary_kernel, block, {}, 64, 8),
+        Variant("widen", triton_regions.widen_kernel, block, {}, 64, 8),
     ]
 
 
@@ -195,4 +221,92 @@ def _gather() -> list[Variant]:
         for effect, number in (("grey", 3), ("blur", 4))
         for taps in (1, 2)
         for soft in (False, True)
+    ]
+
+
+def _compose() -> list[Variant]:
+    """Candidates with a colour, a window or a canvas of their own."""
+    blur, tint = triton_planes.BLUR.value, triton_planes.TINT.value
+    kinds = {"bits": (BITS, False), "resized bits": (BITS, True), "soft": (SOFT, False)}
+    return [
+        Variant(
+            f"compose {kind} {name} taps={taps}",
+            triton_compose.compose_kernel,
+            {
+                "EFFECT": effect,
+                "OUTSIDE": True,
+                "MASK": mask,
+                "RESIZED": resized,
+                "TAPS": taps,
+                "ROUND": False,
+                "BLOCK": COMPOSE_SOFT_PIXELS if mask == SOFT else COMPOSE_PIXELS,
+            },
+            {
+                "canvas_ptr": "*u8",
+                "masks_ptr": "*fp32" if mask == SOFT else "*i32",
+                "out_ptr": "*fp16",
+            },
+            registers=208,
+            # Soft masks are read at four places for each of one or two taps: with eight pixels a
+            # thread, which 16 bytes take, that spills.
+            store=8 if mask == SOFT else 16,
+        )
+        for kind, (mask, resized) in kinds.items()
+        for name, effect in (("blur", blur), ("tint", tint))
+        for taps in (1, 2)
+    ] + [
+        Variant(
+            "tight boxes",
+            triton_compose.tight_box_kernel,
+            {"ROWS": 4, "COLUMNS": 128},
+            {"boxes_ptr": "*i32"},
+            registers=64,
+        )
+    ]
+
+
+def _tiles() -> list[Variant]:
+    """Pictures resampled after drawing, their planes, and the windows of crops."""
+    tile = {
+        "BLOCK": triton_windows.TILE,
+        "CHUNK_Y": triton_windows.CHUNK_Y,
+        "CHUNK_X": triton_windows.CHUNK_X,
+    }
+    plain, blur = triton_planes.NOTHING.value, triton_planes.BLUR.value
+    tint = triton_planes.TINT.value
+    rows = [
+        ("bits blur", BITS, blur, True, "fp16"),
+        ("bits tint", BITS, tint, True, "fp16"),
+        ("bits blur u8", BITS, blur, True, "u8"),
+        ("bits blur alone", BITS, blur, False, "fp16"),
+        ("soft blur", SOFT, blur, True, "fp16"),
+        ("plane blur", NOTHING, blur, False, "fp16"),
+        ("crop", NOTHING, plain, False, "fp16"),
+        ("cut", NOTHING, plain, False, "u8"),
+    ]
+    return [
+        Variant(
+            f"tile {name}",
+            triton_tiles.tile_kernel,
+            {
+                "EFFECT": effect,
+                "OUTSIDE": True,
+                "MASK": mask,
+                "CUT": name == "cut",
+                "EXACT": effect == plain,
+                "PLANES": planes,
+                "OWN_COLOR": False,
+                "ROUND": dtype == "u8",
+                **tile,
+            },
+            {
+                "canvas_ptr": "*u8",
+                "masks_ptr": "*fp32" if mask == SOFT else "*i32",
+                "planes_ptr": f"*{dtype}",
+                "out_ptr": f"*{dtype}",
+            },
+            registers=168,
+            store=8 if dtype == "u8" else 16,
+        )
+        for name, mask, effect, planes, dtype in rows
     ]

@@ -39,8 +39,18 @@ def test_bench_render_smoke(tmp_path):
     assert images == ["render-roofline.png", "render-throughput.png"]
     names = [row["name"] for row in rows]
     assert [name.split(", ")[-1] for name in names[:4]] == ["uint8", "packed", "rle", "logits"]
-    assert names[4:9] == ["torch backend", "plain torch", "torch.compile", "kornia", "torchvision"]
-    assert all(name.startswith("graph, ") for name in names[9:])
+    assert [name.split(", ", 1)[1] for name in names[4:7]] == [
+        "blur_reverse_mask, render_first",
+        "crop_mask, resize_first",
+        "crop_mask, render_first",
+    ]
+    assert names[7:10] == ["torch backend", "plain torch", "torch.compile"]
+    assert names[10:13] == ["kornia", "torchvision", "Pillow, per candidate"]
+    assert all(name.startswith("graph, ") for name in names[13:])
+    # Rivals that draw a few candidates are credited with the bytes of those alone.
+    whole, few = rows[7], rows[10]
+    assert few["of_candidates"] == 8
+    assert few["minimal_bytes"] < whole["minimal_bytes"] / 2
 
 
 def test_bench_host(tmp_path):

@@ -34,6 +34,8 @@ GOLDEN_LINE_LEVELS = 40
 TRITON_MAX = 0.05  # seen 0.01
 TRITON_RESIZED_MAX = 1.05  # seen 1.0
 TRITON_RESIZED_SHARE = 0.1  # seen 0.06
+# The same where the drawing is resampled, and then against the oracle as well; levels.
+TRITON_RESAMPLED_MAX = 0.005  # seen 0.0002
 # Gradients of the Triton backend, fp32, against float64, relative to the largest.
 TRITON_GRADIENT = 2e-5  # seen 4e-6
 

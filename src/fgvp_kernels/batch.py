@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 import torch
 
 from fgvp_kernels.frames import Order, Size
-from fgvp_kernels.mask_stacks import MaskStack
+from fgvp_kernels.mask_stacks import DenseMasks, MaskStack
 from fgvp_kernels.modes import ModeSpec
 from fgvp_kernels.options import RenderOptions
 
@@ -132,6 +132,15 @@ class RenderBatch:
     def count(self) -> int:
         """Number of candidates of all images, ΣN."""
         return sum(image.masks.count for image in self.images)
+
+    @property
+    def inputs(self) -> list[torch.Tensor | None]:
+        """What gradients may be asked of: all images, then all masks, None for binary ones."""
+        masks = [image.masks for image in self.images]
+        return [
+            *(image.image for image in self.images),
+            *(m.masks if isinstance(m, DenseMasks) and m.soft else None for m in masks),
+        ]
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:

@@ -7,6 +7,7 @@ and resizes the drawing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -55,6 +56,11 @@ class Frame:
     def visible(self) -> Size:
         """The part of ``output`` that shows the image: all of it, except under ``"pad"``."""
         return (min(self.scaled[0], self.output[0]), min(self.scaled[1], self.output[1]))
+
+    @property
+    def moves(self) -> bool:
+        """Whether every candidate is shown in a window about its own box."""
+        return self.fit == "object_crop" and self.visible != self.scaled
 
     def window_origin(self, centre: tuple[float, float] | None = None) -> tuple[int, int]:
         """Top left corner (y, x) of the output window in ``scaled``.
@@ -119,10 +125,22 @@ def bilinear_taps(source: int, target: int) -> Taps:
 @lru_cache(maxsize=1024)
 def _tap_arrays(source: int, target: int) -> tuple[_Indices, _Indices, _Weights]:
     """The taps as arrays: tensors must not be kept, since a compiler may be tracing them."""
-    scale = np.float32(source) / np.float32(target)
-    position = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
-    position = np.maximum(position, np.float32(0.0))
-    first = np.minimum(position.astype(np.int64), source - 1)
+    first, second, fraction = tap_tables([source], [target])
+    return first[0], second[0], fraction[0]
+
+
+def tap_tables(
+    sources: Sequence[int], targets: Sequence[int]
+) -> tuple[_Indices, _Indices, _Weights]:
+    """The taps of several axes at once: first, second and fraction, ``[n, max(targets)]`` each.
+
+    Beyond an axis's target they go on as if it were longer, within its source.
+    """
+    last = np.array(sources, np.int64)[:, None] - 1  # [n, 1]
+    scale = np.array(sources, np.float32)[:, None] / np.array(targets, np.float32)[:, None]
+    position = (np.arange(max(targets), dtype=np.float32) + np.float32(0.5)) * scale
+    position = np.maximum(position - np.float32(0.5), np.float32(0.0))  # [n, L]
+    first = np.minimum(position.astype(np.int64), last)
     fraction = np.clip(position - first.astype(np.float32), 0.0, 1.0).astype(np.float32)
-    second = np.minimum(np.where(fraction > 0, first + 1, first), source - 1)
+    second = np.minimum(np.where(fraction > 0, first + 1, first), last)
     return first, second, np.where(second > first, fraction, np.float32(0.0))

@@ -107,8 +107,8 @@ def render_backward(
 ) -> list[torch.Tensor]:
     """Gradients of ``render`` with respect to its images and masks.
 
-    The backend that draws the batch walks it back too: Triton's by kernels of its own; torch's by
-    drawing it again, for autograd to follow.
+    Triton walks back what it drew by kernels of its own where it has them; everything else is
+    drawn again in torch, for autograd to follow.
 
     Args:
         gradient: ``[K, ΣN, 3, h, w]``; the others are those of ``render``.
@@ -124,13 +124,16 @@ def render_backward(
             alpha, integers, scale, shift, dtype,
         )  # fmt: skip
         if select_backend(backend, batch) is not render_in_torch and dtype != torch.uint8:
+            from fgvp_kernels.backends.triton_backend import without_gradients
             from fgvp_kernels.backends.triton_gradients import gradients
 
-            wanted = [tensor.is_floating_point() for tensor in inputs]
-            return [
-                _no_gradient(tensor) if part is None else part
-                for part, tensor in zip(gradients(batch, gradient, wanted), inputs, strict=True)
-            ]
+            if without_gradients(batch) is None:
+                wanted = [tensor.is_floating_point() for tensor in inputs]
+                found = gradients(batch, gradient, wanted)
+                return [
+                    _no_gradient(tensor) if part is None else part
+                    for part, tensor in zip(found, inputs, strict=True)
+                ]
     leaves = [tensor.detach().requires_grad_(tensor.is_floating_point()) for tensor in inputs]
 
     def walk_back() -> list[torch.Tensor]:

@@ -83,7 +83,8 @@ def render_batch(
     tensors. COCO RLE, NumPy arrays, PIL images and random colours come from the host: a replay
     draws what they were. Values of float and uint8 arguments are looked at in every call except
     while capturing; bool masks, ``PackedMasks``, RLE and ``MaskLogits`` need no look, and the host
-    never waits for the device.
+    does not wait for the device. Modes that crop are the exception: the host must know the boxes,
+    waits for them, and no graph captures such a call, unless masks are RLE and no boxes are given.
 
     Example:
         >>> import torch

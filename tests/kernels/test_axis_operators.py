@@ -69,7 +69,14 @@ def test_bicubic_matrix_equals_torch(source, target):
 
 
 @pytest.mark.parametrize(
-    ("shape", "size"), [((400, 600), (336, 504)), ((90, 17), (85, 16)), ((31, 45), (64, 93))]
+    ("shape", "size"),
+    [
+        ((400, 600), (336, 504)),
+        ((90, 17), (85, 16)),
+        ((31, 45), (64, 93)),
+        ((350, 20), (40, 1)),
+        ((20, 350), (1, 40)),
+    ],
 )
 def test_resized_image_equals_pillow(shape, size):
     image = photo(*shape)

@@ -5,19 +5,30 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_triton import forms, loops_work, scene
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fgvp_kernels import MaskLogits, PackedMasks, RenderOptions, device_tables, render_batch
-from fgvp_kernels.backends import triton_backend, triton_geometry, triton_plan
+from fgvp_kernels.backends import (
+    triton_backend,
+    triton_crops,
+    triton_geometry,
+    triton_launches,
+    triton_plan,
+    triton_products,
+    triton_windows,
+)
 from fgvp_kernels.device_tables import DeviceCache, content_tables, offsets_of
 from fgvp_kernels.value_checks import ValueChecks
+from triton_cases import forms, loops_work, scene
 
 pytestmark = pytest.mark.skipif(not loops_work(), reason="Triton's interpreter and NumPy disagree")
 
 MODES = ["blur_reverse_mask", "mask", "contour", "circle", "box_mask", "keypoint", "none"]
 FORMS = ["bool", "uint8", "soft", "packed", "rle", "logits", "two images"]
 OPTIONS = RenderOptions(sigma=30.0)
+SENDERS = [
+    device_tables, triton_crops, triton_geometry, triton_plan, triton_products, triton_windows
+]  # fmt: skip
 # What reads a value back, copies between devices, or makes a tensor from Python data.
 WAITING = {"_local_scalar_dense", "item", "nonzero", "_to_copy", "lift_fresh", "is_nonzero"}
 
@@ -49,8 +60,31 @@ def arguments(form, device, seed=0):
     return image, masks if form == "bool" else forms(masks)[form]
 
 
+# What candidates do not share. Crops of other forms than RLE are left out: the host reads the boxes
+# back, since the sizes of buffers and matrices depend on them; those of RLE it knows.
+APART = {
+    "render_first": ("bool", MODES, {"order": "render_first"}),
+    "render_first soft": ("soft", MODES, {"order": "render_first"}),
+    "object_crop": ("packed", MODES, {"options": RenderOptions(sigma=32.0, fit="object_crop")}),
+    "colours": ("bool", ["mask"], {"options": RenderOptions(tint_color="random")}),
+    "crops": ("rle", ["crop_mask", "crop_blur_reverse_mask"], {}),
+    "crops render_first": ("rle", ["crop_mask"], {"order": "render_first"}),
+}
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_second_call_sends_nothing_and_waits_for_nothing(form, monkeypatch):
+    options = RenderOptions(sigma=31.0, tint_color=(1, 2, len(form)))  # of no call before
+    assert_a_second_call_sends_nothing(form, MODES, monkeypatch, options=options)
+
+
+@pytest.mark.parametrize("case", APART)
+def test_nor_does_one_whose_candidates_are_drawn_apart(case, monkeypatch):
+    form, modes, keywords = APART[case]
+    assert_a_second_call_sends_nothing(form, modes, monkeypatch, **keywords)
+
+
+def assert_a_second_call_sends_nothing(form, modes, monkeypatch, **keywords):
     images, masks = arguments(form, torch.device("cpu"))
     sent, operators, plain_render = [], Operators(), triton_backend.render
 
@@ -62,25 +96,37 @@ def test_a_second_call_sends_nothing_and_waits_for_nothing(form, monkeypatch):
         with operators:
             plain_render(batch, out)
 
-    for module in (device_tables, triton_geometry, triton_plan):
+    for module in SENDERS:
         monkeypatch.setattr(module, "send", send)
-    monkeypatch.setattr(triton_plan.Plan, "launch", lambda self, *arguments, **constants: None)
-    options = RenderOptions(sigma=31.0, tint_color=(1, 2, len(form)))  # of no call before
+    launches = triton_launches.Launches
+    monkeypatch.setattr(launches, "launch", lambda self, *arguments, **constants: None)
     for again in (False, True):
         if again:
             assert sent
             sent.clear()
             monkeypatch.setattr(triton_backend, "render", watched_render)
-        render_batch(images, masks, MODES, size=20, options=options, backend="triton")
+        render_batch(images, masks, modes, size=20, backend="triton", **keywords)
     assert sent == []
     assert "empty" in operators.names
     host = {"lift_fresh"} if form == "rle" else set()  # run lengths are NumPy arrays on the host
     assert not operators.names & (WAITING - host)
 
 
+def test_crops_are_captured_only_where_the_host_knows_the_boxes(monkeypatch):
+    monkeypatch.setattr(triton_crops, "is_capturing", lambda device: True)
+    for form in ("bool", "rle"):
+        image, masks = arguments(form, torch.device("cpu"))
+        if form == "rle":
+            render_batch(image, masks, "crop", size=8, backend="triton")
+            continue
+        with pytest.raises(RuntimeError, match="cannot capture modes that crop"):
+            render_batch(image, masks, "crop", size=8, backend="triton")
+
+
 @pytest.mark.parametrize("form", ["bool", "packed", "logits", "rle"])
 def test_masks_that_need_no_look_are_not_looked_at(form):
     images, masks = arguments(form, torch.device("cpu"))
+    render_batch(images, masks, "none", size=20, backend="triton")  # looks at matrices it makes
     with Operators() as operators:
         render_batch(images, masks, "none", size=20, backend="triton")
     assert not operators.names & {"_local_scalar_dense", "aminmax"}

@@ -5,74 +5,23 @@ Without a GPU the kernels run in Triton's interpreter, on the same tests.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 import torch
-import triton
-import triton.language as tl
-from pycocotools import mask as coco_mask
 
 from fgvp_kernels import MaskLogits, Mode, PackedMasks, RenderOptions, render_batch
-from tolerances import TRITON_MAX, TRITON_RESIZED_MAX, TRITON_RESIZED_SHARE
-
-
-@triton.jit
-def _count_kernel(count_ptr, out_ptr):
-    total = 0
-    for _ in range(tl.load(count_ptr)):
-        total += 1
-    tl.store(out_ptr, total)
-
-
-def loops_work() -> bool:
-    """Triton 3.6's interpreter cannot loop up to a loaded number under NumPy 2.4 and later."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    count = torch.full((2,), 3, dtype=torch.int32, device=device)
-    try:
-        _count_kernel[(1,)](count, count[1:])
-    except Exception as error:
-        if "converted to Python scalars" in str(error):
-            return False
-        raise
-    return count[1] == 3
-
+from triton_cases import (
+    assert_equal_but_for_resizing,
+    assert_equal_levels,
+    both,
+    forms,
+    loops_work,
+    scene,
+)
 
 pytestmark = pytest.mark.skipif(not loops_work(), reason="Triton's interpreter and NumPy disagree")
 
 WHOLE = [mode.value for mode in Mode if not mode.spec.crop]
-CROPS = [mode.value for mode in Mode if mode.spec.crop]
 ONE_OF_EACH = ["blur_reverse_mask", "mask", "grayscale_reverse_mask", "contour", "circle", "none"]
-
-
-def scene(height, width, count, device, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    image = torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator)
-    masks = torch.rand(count, height, width, generator=generator) < 0.08
-    if count > 2:
-        masks[1], masks[2] = False, True
-    return image.to(device), masks.to(device)
-
-
-def both(images, masks, mode, **keywords):
-    """Levels of the Triton and the torch backend, float32."""
-    keywords = {"dtype": torch.float32} | keywords
-    pictures = [
-        render_batch(images, masks, mode, backend=backend, **keywords).float()
-        for backend in ("triton", "torch")
-    ]
-    return [picture * 255 for picture in pictures]
-
-
-def assert_equal_levels(ours, expected):
-    assert (ours - expected).abs().max() <= TRITON_MAX
-
-
-def assert_equal_but_for_resizing(ours, expected):
-    """The two resize the image with weights of different precision: a few levels round apart."""
-    difference = (ours - expected).abs()
-    assert difference.max() <= TRITON_RESIZED_MAX
-    assert (difference > TRITON_MAX).float().mean() <= TRITON_RESIZED_SHARE
 
 
 @pytest.mark.parametrize("mode", WHOLE)
@@ -127,28 +76,6 @@ def test_blurs(blur, sigma, device):
     assert_equal_levels(*both(image, masks, "blur_reverse_mask", size=40, options=options))
 
 
-def forms(masks):
-    columns_first = masks.cpu().numpy().transpose(1, 2, 0).astype("uint8", order="F")
-    rles = coco_mask.encode(columns_first)
-    plain = []
-    for mask in masks.cpu():
-        flat = mask.T.flatten()
-        edges = torch.nonzero(flat[1:] != flat[:-1]).flatten() + 1
-        edges = [0, *edges.tolist(), flat.numel()]
-        runs = [stop - start for start, stop in pairwise(edges)]
-        runs = [0, *runs] if flat[0] else runs
-        # Runs of no length, which say the same.
-        counts = [runs[0], 0, 0, *runs[1:], 0] if len(runs) > 1 else runs
-        plain.append({"size": list(mask.shape), "counts": counts})
-    return {
-        "uint8": masks.to(torch.uint8) * 255,
-        "strided": masks.repeat_interleave(2, dim=1)[:, ::2],
-        "packed": PackedMasks.pack(masks),
-        "rle": rles,
-        "rle plain": plain,
-    }
-
-
 @pytest.mark.parametrize(
     ("size", "count", "mode"), [(20, 34, "mask"), (33, 4, "contour"), (None, 4, "box_mask")]
 )
@@ -184,7 +111,7 @@ def test_soft_masks_of_two_images(device):
     parts = [scene(20, 31, 34, device, 10), scene(24, 24, 3, device, 11)]
     masks = [masks * torch.rand(masks.shape, device=device) for _, masks in parts]
     images = [image for image, _ in parts]
-    modes = ["mask", "circle", "contour"]
+    modes = ["mask", "circle", "box_mask", "contour"]
     assert_equal_but_for_resizing(*both(images, masks, modes, size=20))
 
 
@@ -245,18 +172,9 @@ def test_selected_pixels_are_those_of_the_planes(device):
     assert torch.equal(ours, torch.where(masks[:, None], inside, outside))
 
 
-@pytest.mark.parametrize(
-    ("mode", "keywords", "reason"),
-    [(mode, {}, "modes that crop") for mode in CROPS]
-    + [
-        ("mask", {"order": "render_first"}, "render_first"),
-        ("mask", {"options": RenderOptions(fit="object_crop")}, "object_crop"),
-        ("mask", {"options": RenderOptions(tint_color="random")}, "colours that differ"),
-        ("mask", {"dtype": torch.float64}, "float64"),
-    ],
-)
-def test_what_it_does_not_draw_is_said(mode, keywords, reason, device):
+def test_what_it_does_not_draw_is_said(device):
     image, masks = scene(20, 20, 2, device)
-    with pytest.raises(RuntimeError, match=f"'triton' is not available: .*{reason}"):
-        render_batch(image, masks, mode, size=16, backend="triton", **keywords)
-    assert render_batch(image, masks, mode, size=16, **keywords).shape == (2, 3, 16, 16)
+    keywords = {"size": 16, "dtype": torch.float64}
+    with pytest.raises(RuntimeError, match=r"'triton' is not available: .*float64"):
+        render_batch(image, masks, "mask", backend="triton", **keywords)
+    assert render_batch(image, masks, "mask", **keywords).shape == (2, 3, 16, 16)

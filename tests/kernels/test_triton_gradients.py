@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from test_ops import op_arguments
-from test_triton import forms, loops_work, scene
 
 from fgvp_kernels import Mode, PackedMasks, RenderOptions, render_batch
 from fgvp_kernels.backends import torch_backend
 from tolerances import TRITON_GRADIENT
+from triton_cases import forms, loops_work, scene
 
 pytestmark = pytest.mark.skipif(not loops_work(), reason="Triton's interpreter and NumPy disagree")
 
@@ -131,6 +131,40 @@ def test_nothing_is_tracked_that_needs_no_gradient(device):
     assert not render_batch(tracked, masks, backend="triton", dtype=torch.uint8).requires_grad
     with torch.no_grad():
         assert not render_batch(tracked, masks, backend="triton", normalize="clip").requires_grad
+
+
+APART = [
+    ("crop_mask", {}, "modes that crop"),
+    ("mask", {"order": "render_first"}, "order='render_first'"),
+    ("mask", {"options": RenderOptions(fit="object_crop")}, "fit='object_crop'"),
+    ("mask", {"options": RenderOptions(tint_color="random")}, "colours that differ"),
+]
+
+
+@pytest.mark.parametrize(("mode", "keywords", "reason"), APART, ids=[case[2] for case in APART])
+def test_what_is_drawn_apart_has_its_gradients_in_torch(mode, keywords, reason, device):
+    image, masks = float_scene(16, 21, 2, device, True)
+    leaf = image.clone().requires_grad_()
+    keywords = {"size": 12, "normalize": "clip"} | keywords
+    expected_error = f"'triton' is not available: .*gradients .*{reason}"
+    with pytest.raises(RuntimeError, match=expected_error):
+        render_batch(leaf, masks, mode, backend="triton", **keywords)
+    with torch.no_grad():
+        render_batch(leaf, masks, mode, backend="triton", **keywords)
+    render_batch(leaf, masks, mode, **keywords).sum().backward()
+    assert leaf.grad.abs().sum() > 0
+
+
+def test_the_operator_walks_back_in_torch_what_is_drawn_apart(device):
+    image, masks = float_scene(9, 13, 2, device, True)
+    found = []
+    for backend in ("torch", "triton"):
+        leaf = image.clone().requires_grad_()
+        arguments = [*op_arguments(leaf, masks)[:-2], torch.float32, backend]
+        arguments[5], arguments[7] = "crop_mask,mask", "render_first"
+        torch.ops.fgvp.render(*arguments).square().sum().backward()
+        found.append(leaf.grad)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-4)
 
 
 def test_the_operator_walks_back_in_triton_where_it_draws_there(device, monkeypatch):

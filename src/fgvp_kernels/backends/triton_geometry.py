@@ -6,7 +6,6 @@ reads sizes, taps and matrices from tables. Tables depend on sizes alone and are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,76 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from fgvp_kernels.axis_operators import axis_blur, resize_matrix
+from fgvp_kernels.axis_operators import resize_matrix
+from fgvp_kernels.backends.triton_products import Matrix, Products, make_products
 from fgvp_kernels.device_tables import DeviceCache, send
-from fgvp_kernels.frames import Frame, Order, Taps, bilinear_taps
-from fgvp_kernels.options import Blur
-
-# Tile of the products: rows that stay, and rows of the matrix, for which its bands are counted.
-BLOCK_M, BLOCK_N, BLOCK_K = 32, 64, 32
-
-
-@dataclass(frozen=True, eq=False)
-class Products:
-    """The matrices of one product of every image of a batch.
-
-    Attributes:
-        matrices: fp32, one after another, each once.
-        bands: int32, (first, last) non-zero source of every ``BLOCK_N`` rows of each matrix.
-        table: int32 ``[B, 6]``: M, K, N, offset of the matrix, of its bands, 0.
-        tiles: The most output tiles that an image has.
-        outputs: N of each image.
-    """
-
-    matrices: torch.Tensor
-    bands: torch.Tensor
-    table: torch.Tensor
-    tiles: int
-    outputs: tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Matrix:
-    """A matrix ``[N, K]`` on the host, fp32 and flat, and the bands of its rows."""
-
-    shape: tuple[int, int]
-    values: np.ndarray[Any, Any]
-    bands: np.ndarray[Any, Any]
-
-    @classmethod
-    def of(cls, matrix: torch.Tensor) -> Matrix:
-        """The matrix with its bands: (first, last) non-zero column of every ``BLOCK_N`` rows."""
-        edges: list[int] = []
-        for rows in torch.split(matrix != 0, BLOCK_N):
-            used = rows.any(0).nonzero()
-            edges += [int(used[0]), int(used[-1]) + 1] if len(used) else [0, 0]
-        values = matrix.to(torch.float32).flatten().numpy()
-        return cls((matrix.shape[0], matrix.shape[1]), values, np.array(edges, np.int32))
-
-
-def make_products(entries: Sequence[tuple[int, Matrix]], device: torch.device) -> Products:
-    """Collect matrices for a batch.
-
-    Args:
-        entries: For each image M, the length of the axis that stays, and the matrix.
-        device: Where the tables go.
-    """
-    places: dict[Matrix, tuple[int, int, int, int]] = {}
-    size = count = 0
-    for _, matrix in entries:
-        if matrix not in places:
-            places[matrix] = (matrix.shape[1], matrix.shape[0], size, count)
-            size += matrix.values.size
-            count += matrix.bands.size
-    values = np.concatenate([matrix.values for matrix in places])
-    bands = np.concatenate([matrix.bands for matrix in places])
-    rows = np.array([[m, *places[matrix], 0] for m, matrix in entries], np.int32)
-    outputs = tuple(matrix.shape[0] for _, matrix in entries)
-    tiles = max(
-        -(-m // BLOCK_M) * -(-n // BLOCK_N) for (m, _), n in zip(entries, outputs, strict=True)
-    )
-    there, bands_there, table = send([values, bands, rows], device)
-    return Products(there, bands_there, table, tiles, outputs)
+from fgvp_kernels.frames import Frame, Order, Taps, bilinear_taps, tap_tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,53 +109,6 @@ def output_taps(frame: Frame, axis: int, origin: int) -> Taps:
 
 
 @dataclass(frozen=True, eq=False)
-class BlurProducts:
-    """The blur of every canvas: collect along both axes, then spread, see ``axis_blur``."""
-
-    collect_columns: Products
-    collect_rows: Products
-    spread_rows: Products | None
-    spread_columns: Products | None
-
-
-_BLURS: DeviceCache[BlurProducts] = DeviceCache(32)
-
-
-def make_blur(
-    sizes: tuple[tuple[int, int], ...], blur: Blur, sigma: float, device: torch.device
-) -> BlurProducts:
-    """Return the blur of canvases of the given (h, w); it is kept between calls."""
-    key = (sizes, blur, sigma, device)
-    return _BLURS.get(key, lambda: _make_blur(sizes, blur, sigma, device), device)
-
-
-def _make_blur(
-    sizes: tuple[tuple[int, int], ...], blur: Blur, sigma: float, device: torch.device
-) -> BlurProducts:
-    axes = {length: _blur(blur, sigma, length) for size in sizes for length in size}
-    columns = make_products([(h, axes[w][0]) for h, w in sizes], device)
-    # Rows of the matrices are collected pixels: what stays while the other axis is worked on.
-    kept = [(n, h) for n, (h, _) in zip(columns.outputs, sizes, strict=True)]
-    rows = make_products([(n, axes[h][0]) for n, h in kept], device)
-    spread = {length: after for length, (_, after) in axes.items() if after is not None}
-    if not spread:
-        return BlurProducts(columns, rows, None, None)
-    return BlurProducts(
-        columns,
-        rows,
-        make_products([(n, spread[h]) for n, h in kept], device),
-        make_products([(h, spread[w]) for h, w in sizes], device),
-    )
-
-
-@lru_cache(maxsize=64)
-def _blur(blur: Blur, sigma: float, length: int) -> tuple[Matrix, Matrix | None]:
-    """Both matrices of an axis, see ``axis_blur``."""
-    exact = axis_blur(blur, sigma, length)
-    return Matrix.of(exact.collect), None if exact.spread is None else Matrix.of(exact.spread)
-
-
-@dataclass(frozen=True, eq=False)
 class MaskTaps:
     """Mask pixels behind the canvas pixels of a batch.
 
@@ -242,21 +128,24 @@ _Pairs = tuple[tuple[tuple[int, int], tuple[int, int]], ...]
 _MASK_TAPS: DeviceCache[MaskTaps] = DeviceCache(32)
 
 
+def mask_taps_of(pairs: _Pairs, device: torch.device) -> MaskTaps:
+    """Return :func:`make_mask_taps`, kept between calls."""
+    return _MASK_TAPS.get((pairs, device), lambda: make_mask_taps(pairs, device), device)
+
+
 def make_mask_taps(pairs: _Pairs, device: torch.device) -> MaskTaps:
-    """Return the taps of masks resized from the first to the second size of each pair; kept."""
-    return _MASK_TAPS.get((pairs, device), lambda: _make_mask_taps(pairs, device), device)
-
-
-def _make_mask_taps(pairs: _Pairs, device: torch.device) -> MaskTaps:
+    """Return the taps of masks resized from the first to the second size of each pair."""
     length = max(max(canvas) for _, canvas in pairs)
     taps = np.zeros((len(pairs), 4, length), np.int32)
     fractions = np.zeros((len(pairs), 2, length), np.float32)
-    for i, (image, canvas) in enumerate(pairs):
-        for axis in (0, 1):
-            sampled = bilinear_taps(image[axis], canvas[axis])
-            taps[i, 2 * axis, : canvas[axis]] = sampled.first
-            taps[i, 2 * axis + 1, : canvas[axis]] = sampled.second
-            fractions[i, axis, : canvas[axis]] = sampled.fraction
+    for axis in (0, 1):
+        first, second, fraction = tap_tables(
+            [source[axis] for source, _ in pairs], [target[axis] for _, target in pairs]
+        )
+        shown = first.shape[1]
+        taps[:, 2 * axis, :shown] = first
+        taps[:, 2 * axis + 1, :shown] = second
+        fractions[:, axis, :shown] = fraction
     taps_there, fractions_there = send([taps, fractions], device)
     return MaskTaps(length, taps_there, fractions_there)
 

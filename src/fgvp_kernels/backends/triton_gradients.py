@@ -14,33 +14,24 @@ import torch
 
 from fgvp_kernels.backends import triton_backward
 from fgvp_kernels.backends.torch_drawing import BT601
-from fgvp_kernels.backends.triton_backend import EFFECTS, Drawing, drawings
-from fgvp_kernels.backends.triton_geometry import Products
+from fgvp_kernels.backends.triton_drawing import Drawing, drawings
 from fgvp_kernels.backends.triton_masks import pack_words, stored
+from fgvp_kernels.backends.triton_products import Products, multiply_columns, multiply_rows
 from fgvp_kernels.backends.triton_transposes import transposes_of
+from fgvp_kernels.backends.triton_windows import EFFECTS
 from fgvp_kernels.batch import RenderBatch
 from fgvp_kernels.device_tables import offsets_of
-from fgvp_kernels.mask_stacks import DenseMasks
 from fgvp_kernels.modes import Effect, ModeSpec, Region
 
 PIXELS = 128  # of a program: with more, soft masks of squashed pictures would spill
 
 
 def render_tracked(batch: RenderBatch, out: torch.Tensor) -> bool:
-    """Draw as :func:`triton_backend.render` does, for autograd to follow; False if it need not."""
-    leaves = [leaf for leaf in _inputs(batch) if leaf is not None and leaf.requires_grad]
+    """Draw as ``triton_backend.render`` does, for autograd to follow; False if it need not."""
+    leaves = [leaf for leaf in batch.inputs if leaf is not None and leaf.requires_grad]
     if leaves:
         _Render.apply(batch, out, *leaves)
     return bool(leaves)
-
-
-def _inputs(batch: RenderBatch) -> list[torch.Tensor | None]:
-    """All images, then all masks, with None for masks that are not soft."""
-    masks = [image.masks for image in batch.images]
-    return [
-        *(image.image for image in batch.images),
-        *(m.masks if isinstance(m, DenseMasks) and m.soft else None for m in masks),
-    ]
 
 
 class _Render(torch.autograd.Function):
@@ -48,10 +39,10 @@ class _Render(torch.autograd.Function):
     def forward(
         ctx: Any, batch: RenderBatch, out: torch.Tensor, *leaves: torch.Tensor
     ) -> torch.Tensor:
-        for drawing in drawings(batch, out):
+        for drawing in drawings(batch, batch.settings.order, out):
             drawing.draw()
         ctx.batch = batch
-        ctx.wanted = [leaf is not None and leaf.requires_grad for leaf in _inputs(batch)]
+        ctx.wanted = [leaf is not None and leaf.requires_grad for leaf in batch.inputs]
         ctx.save_for_backward(*leaves)
         ctx.mark_dirty(out)
         return out
@@ -78,7 +69,7 @@ def gradients(
     Returns:
         As many, each of the shape and dtype of its image or masks; None where it is not wanted.
     """
-    inputs, count = _inputs(batch), len(batch.images)
+    inputs, count = batch.inputs, len(batch.images)
     found = [
         torch.zeros_like(tensor, memory_format=torch.contiguous_format)
         if asked and tensor is not None
@@ -86,7 +77,7 @@ def gradients(
         for tensor, asked in zip(inputs, wanted, strict=True)
     ]
     places = {image.first: i for i, image in enumerate(batch.images) if image.masks.count > 0}
-    for drawing in drawings(batch, gradient.contiguous()):
+    for drawing in drawings(batch, batch.settings.order, gradient.contiguous()):
         at = [places[image.first] for image in drawing.images]
         walk = _WalkBack(drawing, any(wanted[i] for i in at), any(wanted[count + i] for i in at))
         walk.gather()
@@ -202,11 +193,11 @@ class _WalkBack:
             y = torch.empty(*x.shape[:2], shape[0], -(-shape[1] // 16) * 16, device=x.device)
             label = f"{name} {step} back"
             if axis == "columns":
-                self.drawing.multiply_columns(
-                    label, x, products, y, False, False, factor=factor, wide=True
+                multiply_columns(
+                    self.plan, label, x, products, y, False, False, factor=factor, wide=True
                 )
                 factor = 1.0
             else:
-                self.drawing.multiply_rows(label, x, products, y, False, False, wide=True)
+                multiply_rows(self.plan, label, x, products, y, False, False, wide=True)
             x = y
         return x

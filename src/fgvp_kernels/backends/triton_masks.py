@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fgvp_kernels.backends import triton_words
+from fgvp_kernels.backends import triton_regions, triton_words
 from fgvp_kernels.backends.triton_plan import Part, Plan
 from fgvp_kernels.batch import Candidates, Settings
 from fgvp_kernels.device_tables import content_tables, offsets_of
@@ -138,9 +138,9 @@ def _pack_logits(
 
 
 _SHAPES = {
-    Region.BOX: triton_words.BOX.value,
-    Region.CIRCLE: triton_words.ELLIPSE.value,
-    Region.POINT: triton_words.POINT.value,
+    Region.BOX: triton_regions.BOX.value,
+    Region.CIRCLE: triton_regions.ELLIPSE.value,
+    Region.POINT: triton_regions.POINT.value,
 }
 
 
@@ -157,7 +157,7 @@ def _pack_shapes(
     inwards, outwards = RING_MARGIN if spec.region is Region.POINT else ELLIPSE_MARGIN
     side = min(geometry.width, geometry.area // geometry.width)
     plan.launch(
-        (spec.region, outline), triton_words.pack_shapes_kernel, _grid(words, plan.groups),
+        (spec.region, outline), triton_regions.pack_shapes_kernel, _grid(words, plan.groups),
         boxes[0] if len(boxes) == 1 else torch.cat(boxes), plan.scales, plan.images, plan.groups,
         words, geometry.canvas[1], words.shape[1],
         settings.options.line_width // 2 if outline else 0,
@@ -173,11 +173,11 @@ def _outline(words: torch.Tensor, plan: Plan, width: int) -> torch.Tensor:
     common = (plan.geometry.canvas[1], words.shape[1])
     grid = _grid(words, plan.owners)
     plan.launch(
-        "boundary", triton_words.boundary_kernel, grid, words, plan.images, plan.owners, edge,
+        "boundary", triton_regions.boundary_kernel, grid, words, plan.images, plan.owners, edge,
         *common, BLOCK=PIXELS,
     )  # fmt: skip
     plan.launch(
-        "widen", triton_words.widen_kernel, grid, edge, plan.images, plan.owners, line, *common,
+        "widen", triton_regions.widen_kernel, grid, edge, plan.images, plan.owners, line, *common,
         width // 2, BLOCK=PIXELS,
     )  # fmt: skip
     return line

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from triton.compiler import CompiledKernel
 
 from fgvp_kernels.backends.triton_geometry import (
     LogitAxis,
-    make_blur,
     make_geometry,
     make_logit_taps,
-    make_mask_taps,
+    mask_taps_of,
 )
+from fgvp_kernels.backends.triton_launches import Launches
+from fgvp_kernels.backends.triton_products import blur_of
 from fgvp_kernels.batch import Candidates, Settings
 from fgvp_kernels.device_tables import DeviceCache, send
-from fgvp_kernels.frames import Size, make_frame
+from fgvp_kernels.frames import Frame, Order, Size, make_frame
 from fgvp_kernels.mask_stacks import LogitMasks
 from fgvp_kernels.modes import Effect
 
@@ -36,35 +36,42 @@ class Part:
     logit_taps: list[torch.Tensor]  # of logits, else empty; see make_logit_taps
 
 
-class Plan:
+class Plan(Launches):
     """How images of given sizes with given numbers of candidates are drawn.
 
     Attributes:
         frames: Of the images.
         geometry: Theirs.
-        blur: Of their canvases, or None where nothing is blurred.
+        blur: Of their canvases, or None where no mode that draws whole images blurs.
         mask_taps: From their masks to their canvases.
         images: int32 ``[B, 6]``, see ``triton_words.IMAGE_COLUMNS``.
         scales: fp32 ``[B, 2]``, size of a canvas in sizes of its image.
-        tasks: int32 ``[T, 6]``, see ``triton_select.TASK_COLUMNS``.
+        tasks: int32 ``[T, 10]``, see ``triton_select.TASK_COLUMNS``.
         groups: int32 ``[rows, 4]``, all groups in the order of their words.
         owners: int32 ``[rows]``, image of each row of words.
         parts: The groups by form of mask.
     """
 
     def __init__(
-        self, images: Sequence[Candidates], settings: Settings, size: Size, device: torch.device
+        self,
+        images: Sequence[Candidates],
+        settings: Settings,
+        order: Order,
+        size: Size,
+        device: torch.device,
     ) -> None:
+        super().__init__()
         options = settings.options
         self.device = device
-        self.frames = tuple(make_frame(i.size, size, settings.order, options.fit) for i in images)
+        self.frames = tuple(make_frame(i.size, size, order, options.fit) for i in images)
         self.geometry = make_geometry(self.frames, device)
         canvases = self.geometry.canvas_sizes
         self.blur = None
-        if options.sigma > 0 and any(spec.effect is Effect.BLUR for spec in settings.specs):
-            self.blur = make_blur(canvases, options.blur, options.sigma, device)
+        whole = [spec for spec in settings.specs if not spec.crop]
+        if options.sigma > 0 and any(spec.effect is Effect.BLUR for spec in whole):
+            self.blur = blur_of(canvases, options.blur, options.sigma, device)
         pairs = tuple((image.size, canvas) for image, canvas in zip(images, canvases, strict=True))
-        self.mask_taps = make_mask_taps(pairs, device)
+        self.mask_taps = mask_taps_of(pairs, device)
         groups = _groups(images)
         places: dict[object, list[int]] = {}
         for place, image in enumerate(images):
@@ -77,7 +84,7 @@ class Plan:
             [
                 _image_table(images, canvases),
                 np.array(scales, np.float32),
-                _tasks(images, groups, self._per_task([image.masks.count for image in images])),
+                _tasks(images, groups, self.frames, self._per_task(images)),
                 groups,
                 np.ascontiguousarray(groups[:, 0]),
                 *by_part,
@@ -88,16 +95,17 @@ class Plan:
             Part(tuple(members), there, self._logit_taps(images, members))
             for members, there in zip(places.values(), sent, strict=True)
         ]
-        self._ready: dict[object, tuple[CompiledKernel, list[Any]]] = {}
 
-    def _per_task(self, counts: list[int]) -> int:
+    def _per_task(self, images: Sequence[Candidates]) -> int:
         """Candidates for a program: as many as leave three programs for each multiprocessor."""
+        if any(frame.moves for frame in self.frames):
+            return 1
         if self.device.type != "cuda":
             return GROUP
         wanted = 3 * torch.cuda.get_device_properties(self.device).multi_processor_count
         tiles = 3 * -(-self.geometry.area // PIXELS)
         for per_task in (32, 16, 8):
-            if tiles * sum(-(-count // per_task) for count in counts) >= wanted:
+            if tiles * sum(-(-image.masks.count // per_task) for image in images) >= wanted:
                 return per_task
         return 4
 
@@ -120,48 +128,24 @@ class Plan:
             axes[place] = (y, x)
         return make_logit_taps(axes, len(images), max(self.geometry.canvas), self.device)
 
-    def launch(
-        self, name: object, kernel: Any, grid: tuple[int, int, int], *arguments: Any,
-        **constants: Any,
-    ) -> None:  # fmt: skip
-        """Launch ``kernel``.
-
-        From the second time on Triton's own dispatch is left out, which is most of what a launch
-        costs the host. It looks at what kernels are compiled for: integers and dtypes, which a
-        name stands for, and whether addresses are multiples of 16, which is looked at here.
-
-        Args:
-            name: Distinguishes the launches of a plan, and so their integers and dtypes.
-            kernel: A ``@triton.jit`` function.
-            grid: Programs.
-            arguments: Its arguments, tensors and numbers.
-            constants: Its compile-time arguments, and options of the compiler.
-        """
-        bits = 0
-        for argument in arguments:
-            if type(argument) is torch.Tensor:
-                bits |= argument.data_ptr()
-        aligned = bits % 16 == 0
-        if aligned and name in self._ready:
-            ready, more = self._ready[name]
-            ready[grid](*arguments, *more)
-            return
-        compiled = kernel[grid](*arguments, **constants)
-        if aligned and isinstance(compiled, CompiledKernel):  # the interpreter compiles nothing
-            more = [constants[key] for key in kernel.arg_names if key in constants]
-            self._ready[name] = (compiled, more)
-
 
 _PLANS: DeviceCache[Plan] = DeviceCache(32)
 
 
 def plan_of(
-    images: Sequence[Candidates], settings: Settings, size: Size, device: torch.device
+    images: Sequence[Candidates],
+    settings: Settings,
+    order: Order,
+    size: Size,
+    device: torch.device,
 ) -> Plan:
-    """Return the plan of images that share a dtype, made by an earlier call if there was one."""
+    """Return the plan of images that share a dtype, made by an earlier call if there was one.
+
+    ``order`` is that of ``settings``, but for crops, whose windows are cut from whole images.
+    """
     options = settings.options
     key = (
-        device, size, settings.specs, settings.order, settings.dtype, options.fit, options.sigma,
+        device, size, settings.specs, order, settings.dtype, options.fit, options.sigma,
         options.blur, options.line_width,
         *[
             (image.size, image.image.dtype, image.first, image.masks.count, image.masks.kind,
@@ -169,7 +153,7 @@ def plan_of(
             for image in images
         ],
     )  # fmt: skip
-    return _PLANS.get(key, lambda: Plan(images, settings, size, device), device)
+    return _PLANS.get(key, lambda: Plan(images, settings, order, size, device), device)
 
 
 def _groups(images: Sequence[Candidates]) -> np.ndarray[Any, Any]:
@@ -183,14 +167,18 @@ def _groups(images: Sequence[Candidates]) -> np.ndarray[Any, Any]:
 
 
 def _tasks(
-    images: Sequence[Candidates], groups: np.ndarray[Any, Any], per_task: int
+    images: Sequence[Candidates],
+    groups: np.ndarray[Any, Any],
+    frames: Sequence[Frame],
+    per_task: int,
 ) -> np.ndarray[Any, Any]:
-    """int32 ``[T, 6]``: groups split into tasks of at most ``per_task`` candidates."""
-    rows: list[list[int]] = []
+    """int32 ``[T, 10]``: groups split into tasks of at most ``per_task`` candidates."""
+    rows: list[tuple[int, ...]] = []
     for place, first, count, row in groups.tolist():
+        origin = frames[place].window_origin()
         for bit in range(0, count, per_task):
-            out = images[place].first + first + bit
-            rows.append([place, out, row, bit, min(per_task, count - bit), first + bit])
+            out, number = images[place].first + first + bit, min(per_task, count - bit)
+            rows.append((place, out, row, bit, number, first + bit, *origin, 0, 0))
     return np.array(rows, np.int32)
 
 

@@ -28,7 +28,7 @@ def _halves(x):
 
 
 @triton.jit
-def _accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr, WIDE: tl.constexpr):
+def accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr, WIDE: tl.constexpr):
     """``acc + a @ b`` in fp32; an operand that is exact in fp16 has no low half.
 
     ``WIDE`` numbers, gradients of any size, do not fit into halves at all.
@@ -96,7 +96,7 @@ def multiply_columns_kernel(
         part = tl.load(x + m[:, None] * pitch + k[None, :], mask=inside, other=0)
         inside = (n[None, :] < n_size) & (k[:, None] < k_size)
         weights = tl.load(matrix + n[None, :] * k_size + k[:, None], mask=inside, other=0.0)
-        acc = _accumulate(acc, part.to(tl.float32), weights, X_EXACT, False, WIDE)
+        acc = accumulate(acc, part.to(tl.float32), weights, X_EXACT, False, WIDE)
     acc = acc * factor
     if ROUND:
         acc = tl.minimum(tl.maximum(tl.floor(acc + 0.5), 0.0), 255.0)
@@ -150,7 +150,7 @@ def multiply_rows_kernel(
         weights = tl.load(matrix + n[:, None] * k_size + k[None, :], mask=inside, other=0.0)
         inside = (k[:, None] < k_size) & (m[None, :] < m_size)
         part = tl.load(x + k[:, None] * stride_x_row + m[None, :], mask=inside, other=0)
-        acc = _accumulate(acc, weights, part.to(tl.float32), False, X_EXACT, WIDE)
+        acc = accumulate(acc, weights, part.to(tl.float32), False, X_EXACT, WIDE)
     if ROUND:
         acc = tl.minimum(tl.maximum(tl.floor(acc + 0.5), 0.0), 255.0)
     y = y_ptr + image * stride_y_image + channel * stride_y_channel

@@ -12,8 +12,10 @@ import triton.language as tl
 from fgvp_kernels.backends.triton_planes import canvas_offsets
 from fgvp_kernels.backends.triton_words import IMAGE_COLUMNS
 
-# Columns of a task: image, first output row, word row, first bit, count, first mask of the image.
-TASK_COLUMNS = tl.constexpr(6)
+# Columns of a task: image (or another surface), first output row, word row, first bit, count, first
+# mask of the image; where candidates are drawn apart, origin (y, x) of the window that is shown of
+# the scaled frame, and corner (y, x) of the surface in its masks.
+TASK_COLUMNS = tl.constexpr(10)
 
 
 @triton.jit
@@ -21,7 +23,7 @@ def select_kernel(
     planes_ptr,  # [B, 2 · TAPS, 3, h·w]
     words_ptr,  # int32 [G, CH·CW], bit j is candidate j of the group
     taps_ptr,  # int32 [B, 4, L], see canvas_offsets
-    tasks_ptr,  # int32 [T, 6]
+    tasks_ptr,  # int32 [T, 10]
     out_ptr,  # [ΣN, 3, h·w]
     area,
     width,
@@ -76,7 +78,7 @@ def blend_kernel(
     weights_ptr,  # fp32 [B, 2, M], weight of the second row, of the second column
     images_ptr,  # int32 [B, 6], see triton_words.IMAGE_COLUMNS
     taps_ptr,  # int32 [B, 4, L], see canvas_offsets
-    tasks_ptr,  # int32 [T, 6]
+    tasks_ptr,  # int32 [T, 10]
     out_ptr,  # [ΣN, 3, h·w]
     area,
     width,

@@ -11,14 +11,9 @@ import numpy as np
 import torch
 
 from fgvp_kernels.axis_operators import axis_blur, resize_matrix
-from fgvp_kernels.backends.triton_geometry import (
-    Matrix,
-    Products,
-    bilinear_rows,
-    make_products,
-    output_taps,
-)
+from fgvp_kernels.backends.triton_geometry import bilinear_rows, output_taps
 from fgvp_kernels.backends.triton_plan import GROUP, Plan
+from fgvp_kernels.backends.triton_products import Matrix, Products, make_products
 from fgvp_kernels.batch import Candidates, Settings
 from fgvp_kernels.device_tables import DeviceCache, send
 from fgvp_kernels.frames import Frame

@@ -1,0 +1,221 @@
+"""Modes that crop: every candidate's window of the image is a canvas of its own.
+
+Windows are cut from the levels of the whole images, resized to their canvases where the image is
+resized first; masks are read from words or soft masks of the whole image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import torch
+
+from fgvp_kernels.backends import triton_compose
+from fgvp_kernels.backends.triton_drawing import Drawing
+from fgvp_kernels.backends.triton_geometry import make_mask_taps
+from fgvp_kernels.backends.triton_launches import Launches
+from fgvp_kernels.backends.triton_masks import pack_words, stored
+from fgvp_kernels.backends.triton_plan import GROUP
+from fgvp_kernels.backends.triton_products import blur_levels, make_blur
+from fgvp_kernels.backends.triton_windows import (
+    BITS,
+    EFFECTS,
+    NOTHING,
+    SOFT,
+    Masks,
+    Surfaces,
+    SurfaceTables,
+    launch_tiles,
+    tasks_about,
+)
+from fgvp_kernels.batch import Candidates
+from fgvp_kernels.device_tables import DeviceCache, content_tables, is_capturing, offsets_of, send
+from fgvp_kernels.frames import Frame, make_frame
+from fgvp_kernels.mask_stacks import RleMasks
+from fgvp_kernels.modes import Effect, Mode, Region
+from fgvp_kernels.regions import crop_windows
+
+# Working memory of the canvases that are drawn on together, unless one alone needs more.
+_CHUNK_BYTES = 512 << 20
+_LEVEL_BYTES, _BLUR_BYTES = 12, 36  # of a pixel: its levels; their blur and its intermediates
+_SCAN_ROWS, _SCAN_COLUMNS = 4, 128  # of a program that looks for the box of a mask
+
+_Windows = tuple[tuple[tuple[int, int, int, int], ...], ...]  # xyxy of each image's candidates
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """One candidate and its window."""
+
+    owner: int  # its image in the drawing
+    number: int  # its place among the image's candidates
+    corner: tuple[int, int]  # (y, x) of the window's first pixel
+    frame: Frame
+
+
+class CropPlan(Launches):
+    """Some windows that are drawn together, and what kernels need to know of them.
+
+    Attributes:
+        owners: Image of each window.
+        canvas: (CH, CW) of the canvas buffers.
+        tables: Of the windows as surfaces.
+        tasks: int32 ``[V, 10]``, one for each window.
+        sizes: int32 ``[V, 2]``, height and width of a window.
+        cut_table, cut_tasks: Frames and tasks that cut the windows and resize them to canvases.
+        blur: Of the canvases, or None where nothing is blurred.
+        mask_taps: From the windows of the masks to the canvases.
+    """
+
+    def __init__(self, crops: Sequence[_Crop], drawing: Drawing, blurs: bool) -> None:
+        super().__init__()
+        images, options, device = drawing.images, drawing.settings.options, drawing.device
+        frames = tuple(crop.frame for crop in crops)
+        canvases = tuple(frame.canvas for frame in frames)
+        self.owners = [crop.owner for crop in crops]
+        height, width = (max(canvas[axis] for canvas in canvases) for axis in (0, 1))
+        self.canvas = (height, -(-width // 16) * 16)
+        mask_sizes = [images[owner].masks.stored_size for owner in self.owners]
+        self.tables = SurfaceTables(frames, mask_sizes, device)
+        rows = [0, *accumulate(-(-image.masks.count // GROUP) for image in images)]
+        tasks, cut_tasks = [], []
+        for i, crop in enumerate(crops):
+            row, bit = rows[crop.owner] + crop.number // GROUP, crop.number % GROUP
+            out, origin = images[crop.owner].first + crop.number, crop.frame.window_origin()
+            tasks.append([i, out, row, bit, 1, crop.number, *origin, *crop.corner])
+            cut_tasks.append([i, i, crop.owner, 0, 1, 0, 0, 0, *crop.corner])
+        cut = [[*frame.image, *frame.canvas, *frame.canvas, 0, 0] for frame in frames]
+        sizes = [frame.image for frame in frames]
+        self.tasks, self.cut_tasks, self.cut_table, self.sizes = send(
+            [np.array(table, np.int32) for table in (tasks, cut_tasks, cut, sizes)], device
+        )
+        self.blur = None
+        if blurs and options.sigma > 0:
+            self.blur = make_blur(canvases, options.blur, options.sigma, device)
+        pairs = tuple((frame.image, frame.canvas) for frame in frames)
+        self.mask_taps = make_mask_taps(pairs, device)
+
+
+# Tables of windows, which seldom are those of an earlier call, and can be large.
+_CROP_PLANS: DeviceCache[list[CropPlan]] = DeviceCache(4)
+
+
+def draw_crops(drawing: Drawing) -> None:
+    """Draw every mode that crops of images whose canvases are the images themselves.
+
+    The sizes of buffers, and the matrices of resize and blur, depend on the windows, so the host
+    must know them: except for boxes of COCO RLE, it waits for the boxes to come from the device.
+    Calls with the windows of an earlier one find their tables there.
+
+    Raises:
+        RuntimeError: A CUDA graph is being captured and the boxes are on the device.
+    """
+    settings, soft = drawing.settings, drawing.soft
+    modes = [(k, spec) for k, spec in enumerate(settings.specs) if spec.crop]
+    masked = any(spec.region is Region.MASK for _, spec in modes)
+    blurs = any(spec.effect is Effect.BLUR for _, spec in modes)
+    own_window = settings.options.fit == "object_crop"
+    words = None
+    if (masked and not soft) or own_window:
+        words = pack_words(Mode.MASK.spec, drawing.images, drawing.plan, settings)
+    for plan in _plans(drawing, blurs):
+        canvases = _cut(drawing.canvas, plan)
+        blurred = blur_levels(plan, canvases, plan.blur) if blurs else None
+        tasks = plan.tasks
+        if own_window and words is not None:
+            boxes = _tight_boxes(words, drawing.canvas.stride(2), plan)
+            tasks = tasks_about(boxes, tasks, plan.tables)
+        masks = nothing = Masks(NOTHING, canvases)
+        if masked and soft:
+            stacks = [stored(image.masks) for image in drawing.images]
+            offsets = offsets_of([stacks[owner] for owner in plan.owners], drawing.device)
+            # Offsets count from the first tensor, which is that of the first window's image.
+            masks = Masks(SOFT, stacks[plan.owners[0]], offsets=offsets, taps=plan.mask_taps)
+        elif masked and words is not None:
+            masks = Masks(BITS, words, drawing.canvas.stride(2), taps=plan.mask_taps)
+        surfaces = Surfaces(plan, plan.tables, canvases, blurred, drawing.batch)
+        for k, spec in modes:
+            inside = nothing if spec.region is Region.NOTHING else masks
+            surfaces.draw(k, inside, tasks, len(tasks), drawing.out[k])
+
+
+def _plans(drawing: Drawing, blurs: bool) -> list[CropPlan]:
+    """Plans of all candidates, made by an earlier call with the same windows if there was one."""
+    order = drawing.settings.order
+    windows: _Windows = tuple(
+        tuple(crop_windows(_boxes_on_host(image), image.size, order)) for image in drawing.images
+    )
+    bytes_per_pixel = _LEVEL_BYTES + _BLUR_BYTES * blurs
+
+    def make() -> list[CropPlan]:
+        chunks = _chunks(_crops(windows, drawing), bytes_per_pixel)
+        return [CropPlan(chunk, drawing, blurs) for chunk in chunks]
+
+    return _CROP_PLANS.get((drawing.plan, order, windows), make, drawing.device)
+
+
+def _boxes_on_host(image: Candidates) -> torch.Tensor:
+    """float32 ``[N, 4]`` xyxy."""
+    known = image.given_boxes is None and isinstance(image.masks, RleMasks)
+    if is_capturing(image.image.device) and not known:
+        raise RuntimeError(
+            "a CUDA graph cannot capture modes that crop: the host must read the boxes back; only "
+            "those of COCO RLE masks it knows"
+        )
+    boxes = image.masks.tight_boxes if image.given_boxes is None else image.given_boxes
+    return boxes.cpu().to(torch.float32)
+
+
+def _crops(windows: _Windows, drawing: Drawing) -> list[_Crop]:
+    """All candidates, those with canvases of similar shape together."""
+    settings, size = drawing.settings, (drawing.out.shape[3], drawing.out.shape[4])
+    crops = []
+    for owner, boxes in enumerate(windows):
+        for number, (left, top, right, bottom) in enumerate(boxes):
+            window = (bottom - top, right - left)
+            frame = make_frame(window, size, settings.order, settings.options.fit)
+            crops.append(_Crop(owner, number, (top, left), frame))
+    return sorted(crops, key=lambda crop: crop.frame.canvas)
+
+
+def _chunks(crops: Sequence[_Crop], bytes_per_pixel: int) -> Iterator[list[_Crop]]:
+    """Successive crops whose canvases fit into memory."""
+    chunk: list[_Crop] = []
+    height = width = 0
+    for crop in crops:
+        height, width = max(height, crop.frame.canvas[0]), max(width, crop.frame.canvas[1])
+        if chunk and (len(chunk) + 1) * height * width * bytes_per_pixel > _CHUNK_BYTES:
+            yield chunk
+            chunk, (height, width) = [], crop.frame.canvas
+        chunk.append(crop)
+    if chunk:
+        yield chunk
+
+
+def _cut(levels: torch.Tensor, plan: CropPlan) -> torch.Tensor:
+    """The windows, resized to their canvases: ``[V, 3, CH, CW]`` levels."""
+    canvases = levels.new_empty(len(plan.owners), 3, *plan.canvas)
+    black, unchanged = content_tables(
+        [np.zeros((1, 3), np.float32), np.array([[1.0] * 3, [0.0] * 3], np.float32)],
+        levels.device,
+    )
+    launch_tiles(
+        plan, ("cut",), levels, levels, Masks(NOTHING, levels), plan.cut_table, plan.cut_tasks,
+        black, unchanged, canvases, None, 0.0, 0.0, 0.0, 0.0, EFFECT=EFFECTS[Effect.NOTHING],
+        OUTSIDE=False, CUT=True, OWN_COLOR=False,
+    )  # fmt: skip
+    return canvases
+
+
+def _tight_boxes(words: torch.Tensor, pitch: int, plan: CropPlan) -> torch.Tensor:
+    """Boxes of the masks within their windows, on the device: int32 ``[V, 4]`` xyxy."""
+    boxes = torch.empty(len(plan.tasks), 4, dtype=torch.int32, device=words.device)
+    plan.launch(
+        "tight boxes", triton_compose.tight_box_kernel, (len(plan.tasks), 1, 1),
+        words, plan.tasks, plan.sizes, boxes, words.stride(0), pitch, ROWS=_SCAN_ROWS,
+        COLUMNS=_SCAN_COLUMNS,
+    )  # fmt: skip
+    return boxes

@@ -1,0 +1,198 @@
+"""Drawing whole images: finished planes of each image, words of each candidate, and pictures.
+
+Per image two finished planes (four under a squash), per candidate and pixel one bit, packed along
+candidates: the select kernel then does little but store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from fgvp_kernels.backends import triton_planes, triton_select
+from fgvp_kernels.backends.torch_drawing import BT601
+from fgvp_kernels.backends.triton_masks import pack_words, stored
+from fgvp_kernels.backends.triton_plan import PIXELS, plan_of
+from fgvp_kernels.backends.triton_products import blur_levels, multiply_columns, multiply_rows
+from fgvp_kernels.backends.triton_windows import (
+    BITS,
+    EFFECTS,
+    SOFT,
+    Masks,
+    Surfaces,
+    shares_pictures,
+    surface_tables_of,
+    tasks_about,
+)
+from fgvp_kernels.batch import Candidates, RenderBatch
+from fgvp_kernels.device_tables import content_tables, offsets_of
+from fgvp_kernels.frames import Order
+from fgvp_kernels.modes import Effect, ModeSpec, Region
+
+# Images whose planes are made before any of their pictures is written: what the L2 cache holds.
+_IMAGES_AT_ONCE = 32
+PLANE_PIXELS = BLEND_PIXELS = 512  # of kernels that would spill with more
+
+
+def drawings(batch: RenderBatch, order: Order, out: torch.Tensor) -> Iterator[Drawing]:
+    """Drawings of all images with candidates, a few images each.
+
+    Args:
+        batch: The call.
+        order: See :func:`plan_of`.
+        out: ``[K, ΣN, 3, h, w]``, the pictures, or their gradient.
+    """
+    # Kernels are compiled for the dtypes of an image and of its soft masks.
+    alike: dict[object, list[Candidates]] = {}
+    for image in batch.images:
+        if image.masks.count > 0:
+            soft = image.masks.kind if image.masks.soft else None
+            alike.setdefault((image.image.dtype, soft), []).append(image)
+    with torch.cuda.device_of(out):  # type: ignore[no-untyped-call]
+        for images in alike.values():
+            for start in range(0, len(images), _IMAGES_AT_ONCE):
+                yield Drawing(images[start : start + _IMAGES_AT_ONCE], batch, order, out)
+
+
+class Drawing:
+    """Some images of a batch, of one dtype, all with binary or all with soft masks of one dtype."""
+
+    def __init__(
+        self, images: list[Candidates], batch: RenderBatch, order: Order, out: torch.Tensor
+    ) -> None:
+        self.images = images
+        self.batch = batch
+        self.settings = batch.settings
+        self.out = out
+        self.device = out.device
+        self.soft = images[0].masks.soft
+        size = (out.shape[3], out.shape[4])
+        self.plan = plan_of(images, batch.settings, order, size, self.device)
+        self.geometry = self.plan.geometry
+        self.canvas = self._resized()
+
+    def draw(self) -> None:
+        """Draw all modes of whole images; words are shared by the modes of a region."""
+        words: dict[tuple[Region, bool], torch.Tensor] = {}
+        blurred = None
+        for k, spec in enumerate(self.settings.specs):
+            if spec.crop:
+                continue
+            if spec.effect is Effect.BLUR and blurred is None:
+                blurred = self.blurred()
+            soft = self.is_soft(spec)
+            key = (spec.region, spec.effect is Effect.OUTLINE)
+            if not soft and key not in words:
+                words[key] = pack_words(spec, self.images, self.plan, self.settings)
+            if not shares_pictures(spec, self.plan.frames, self.batch):
+                self._draw_apart(k, blurred, None if soft else words[key])
+                continue
+            planes = self._planes(k, spec, blurred, soft)
+            if soft:
+                self._blend(k, planes)
+            else:
+                self._select(k, planes, words[key])
+
+    def _draw_apart(self, k: int, blurred: torch.Tensor | None, words: torch.Tensor | None) -> None:
+        """Draw a mode whose candidates share no finished picture; without words, soft masks."""
+        sizes = tuple(image.masks.stored_size for image in self.images)
+        tables = surface_tables_of(self.plan.frames, sizes, self.device)
+        if words is None:
+            stacks = [stored(image.masks) for image in self.images]
+            offsets = offsets_of(stacks, self.device)
+            masks = Masks(SOFT, stacks[0], offsets=offsets, taps=self.plan.mask_taps)
+        else:
+            masks = Masks(BITS, words, self.geometry.canvas[1])
+        tasks = self.plan.tasks
+        if any(frame.moves for frame in self.plan.frames):
+            boxes = torch.cat([image.boxes for image in self.images])  # [T, 4]
+            tasks = tasks_about(boxes, tasks, tables)
+        candidates = sum(image.masks.count for image in self.images)
+        surfaces = Surfaces(self.plan, tables, self.canvas, blurred, self.batch)
+        surfaces.draw(k, masks, tasks, candidates, self.out[k])
+
+    def is_soft(self, spec: ModeSpec) -> bool:
+        """Whether a mode blends by the masks' weights, rather than selecting."""
+        return self.soft and spec.region is Region.MASK and spec.effect is not Effect.OUTLINE
+
+    def _resized(self) -> torch.Tensor:
+        """Levels on the canvas, ``[B, 3, CH, CW]``: uint8, or fp32 of float images."""
+        geometry, count = self.geometry, len(self.images)
+        pictures = [image.image.detach().contiguous() for image in self.images]
+        exact = pictures[0].dtype == torch.uint8
+        levels = torch.uint8 if exact else torch.float32
+        canvas = torch.empty(count, 3, *geometry.canvas, dtype=levels, device=self.device)
+        height = max(image.size[0] for image in self.images)
+        columns = torch.empty(
+            count, 3, height, geometry.canvas[1], dtype=levels, device=self.device
+        )
+        multiply_columns(
+            self.plan, "resize columns", pictures[0], geometry.columns, columns, exact, exact,
+            factor=1.0 if exact else 255.0, offsets=offsets_of(pictures, self.device),
+        )  # fmt: skip
+        multiply_rows(self.plan, "resize rows", columns, geometry.rows, canvas, exact, exact)
+        return canvas
+
+    def blurred(self) -> torch.Tensor:
+        """Blurred levels on the canvas, fp32 ``[B, 3, CH, CW]``."""
+        return blur_levels(self.plan, self.canvas, self.plan.blur)
+
+    def _planes(
+        self, k: int, spec: ModeSpec, blurred: torch.Tensor | None, soft: bool
+    ) -> torch.Tensor:
+        """Finished planes of mode ``k``, see ``planes_kernel``."""
+        geometry, settings, options = self.geometry, self.settings, self.settings.options
+        taps = geometry.tap_count
+        count = 1 + taps if soft else 2 * taps
+        dtype = torch.float32 if soft else settings.dtype
+        planes = torch.empty(
+            len(self.images), count, 3, geometry.area, dtype=dtype, device=self.device
+        )
+        red, green, blue = BT601 if options.luma == "bt601" else BT601[::-1]
+        grid = (-(-geometry.area // PLANE_PIXELS), len(self.images), 1)
+        self.plan.launch(
+            ("planes", k), triton_planes.planes_kernel, grid,
+            self.canvas, self.canvas if blurred is None else blurred, geometry.taps,
+            geometry.fractions, self.constants(spec), planes, self.canvas.stride(0),
+            self.canvas.stride(1), geometry.area, geometry.width, geometry.length,
+            geometry.canvas[1], options.alpha, red, green, blue, EFFECT=EFFECTS[spec.effect],
+            OUTSIDE=spec.outside, TAPS=taps, SOFT=soft,
+            ROUND=settings.dtype == torch.uint8 and not soft, BLOCK=PLANE_PIXELS,
+        )  # fmt: skip
+        return planes
+
+    def constants(self, spec: ModeSpec) -> torch.Tensor:
+        """fp32 ``[9]``: scale, shift and the mode's colour, of each channel."""
+        affine = (*self.settings.scale, *self.settings.shift)
+        color = self.batch.line_color if spec.effect is Effect.OUTLINE else self.batch.tint_color
+        if color.device == self.device and self.device.type != "cpu":
+            (known,) = content_tables([np.array(affine, np.float32)], self.device)
+            return torch.cat([known, color[0]])
+        (known,) = content_tables(
+            [np.array([*affine, *color[0].tolist()], np.float32)], self.device
+        )
+        return known
+
+    def _select(self, k: int, planes: torch.Tensor, words: torch.Tensor) -> None:
+        geometry, tasks = self.geometry, self.plan.tasks
+        self.plan.launch(
+            ("select", k), triton_select.select_kernel,
+            (-(-geometry.area // PIXELS), len(tasks), 3),
+            planes, words, geometry.taps, tasks, self.out[k], geometry.area, geometry.width,
+            geometry.length, geometry.canvas[1], words.shape[1], TAPS=geometry.tap_count,
+            BLOCK=PIXELS,
+        )  # fmt: skip
+
+    def _blend(self, k: int, planes: torch.Tensor) -> None:
+        geometry, tasks, mask_taps = self.geometry, self.plan.tasks, self.plan.mask_taps
+        masks = [stored(image.masks) for image in self.images]
+        self.plan.launch(
+            ("blend", k), triton_select.blend_kernel,
+            (-(-geometry.area // BLEND_PIXELS), len(tasks), 1),
+            planes, masks[0], offsets_of(masks, self.device), mask_taps.taps, mask_taps.fractions,
+            self.plan.images, geometry.taps, tasks, self.out[k], geometry.area, geometry.width,
+            geometry.length, geometry.canvas[1], mask_taps.length, TAPS=geometry.tap_count,
+            ROUND=self.settings.dtype == torch.uint8, BLOCK=BLEND_PIXELS,
+        )  # fmt: skip
