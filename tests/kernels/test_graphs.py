@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(not loops_work(), reason="Triton's interpreter a
 
 MODES = ["blur_reverse_mask", "mask", "contour", "circle", "box_mask", "keypoint", "none"]
 FORMS = ["bool", "uint8", "soft", "packed", "rle", "logits", "two images"]
+LOOKED_AT = ["uint8", "soft"]  # whose values are checked in every call
 OPTIONS = RenderOptions(sigma=30.0)
 SENDERS = [
     device_tables, triton_crops, triton_geometry, triton_plan, triton_products, triton_windows
@@ -242,6 +243,20 @@ def test_a_replay_draws_what_its_inputs_hold(mode, form, device):
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("case", [case for case in APART if APART[case][0] != "rle"])
+def test_a_replay_draws_candidates_apart(case, device):
+    form, modes, keywords = APART[case]
+    images, masks = arguments(form, device)
+    graph, pictures = capture(
+        lambda: render_batch(images, masks, modes, size=24, backend="triton", **keywords)
+    )
+    fill(tensors_of(images, masks), tensors_of(*arguments(form, device, 3)))
+    graph.replay()
+    again = render_batch(images, masks, modes, size=24, backend="triton", **keywords)
+    assert torch.equal(pictures, again)
+
+
+@pytest.mark.gpu
 def test_a_replay_outlives_the_tables_of_other_calls(device):
     image, masks = arguments("bool", device)
     graph, pictures = capture(lambda: render_batch(image, masks, size=24, backend="triton"))
@@ -265,14 +280,18 @@ def test_strided_images_are_captured_too(device):
     assert torch.equal(pictures, again)
 
 
+NOT_LOOKED_AT = [(form, MODES, {"options": OPTIONS}) for form in FORMS if form not in LOOKED_AT]
+NOT_LOOKED_AT += [case for case in APART.values() if case[0] not in LOOKED_AT]
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("form", ["bool", "packed", "rle", "logits", "two images"])
-def test_no_call_waits_for_the_device(form, device):
+@pytest.mark.parametrize(("form", "modes", "keywords"), NOT_LOOKED_AT, ids=str)
+def test_no_call_waits_for_the_device(form, modes, keywords, device):
     images, masks = arguments(form, device)
-    render_batch(images, masks, MODES, size=24, options=OPTIONS, backend="triton")
+    render_batch(images, masks, modes, size=24, backend="triton", **keywords)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        render_batch(images, masks, MODES, size=24, options=OPTIONS, backend="triton")
+        render_batch(images, masks, modes, size=24, backend="triton", **keywords)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

@@ -100,7 +100,7 @@ class CropPlan(Launches):
 
 
 # Tables of windows, which seldom are those of an earlier call, and can be large.
-_CROP_PLANS: DeviceCache[list[CropPlan]] = DeviceCache(4)
+_CROP_PLANS: DeviceCache[list[CropPlan]] = DeviceCache(8)
 
 
 def draw_crops(drawing: Drawing) -> None:
@@ -145,8 +145,10 @@ def draw_crops(drawing: Drawing) -> None:
 def _plans(drawing: Drawing, blurs: bool) -> list[CropPlan]:
     """Plans of all candidates, made by an earlier call with the same windows if there was one."""
     order = drawing.settings.order
+    boxes = _boxes_on_host(drawing.images)
     windows: _Windows = tuple(
-        tuple(crop_windows(_boxes_on_host(image), image.size, order)) for image in drawing.images
+        tuple(crop_windows(*pair, order))
+        for pair in zip(boxes, (image.size for image in drawing.images), strict=True)
     )
     bytes_per_pixel = _LEVEL_BYTES + _BLUR_BYTES * blurs
 
@@ -157,16 +159,24 @@ def _plans(drawing: Drawing, blurs: bool) -> list[CropPlan]:
     return _CROP_PLANS.get((drawing.plan, order, windows), make, drawing.device)
 
 
-def _boxes_on_host(image: Candidates) -> torch.Tensor:
-    """float32 ``[N, 4]`` xyxy."""
-    known = image.given_boxes is None and isinstance(image.masks, RleMasks)
-    if is_capturing(image.image.device) and not known:
+def _boxes_on_host(images: Sequence[Candidates]) -> list[torch.Tensor]:
+    """float32 ``[N, 4]`` xyxy of each image; those on the device are read back at once."""
+    boxes, there = {}, {}
+    for place, image in enumerate(images):
+        if image.given_boxes is None and isinstance(image.masks, RleMasks):
+            boxes[place] = image.masks.tight_boxes.to(torch.float32)
+        else:
+            there[place] = image
+    if there and is_capturing(images[0].image.device):
         raise RuntimeError(
             "a CUDA graph cannot capture modes that crop: the host must read the boxes back; only "
             "those of COCO RLE masks it knows"
         )
-    boxes = image.masks.tight_boxes if image.given_boxes is None else image.given_boxes
-    return boxes.cpu().to(torch.float32)
+    if there:
+        read = torch.cat([image.boxes for image in there.values()]).cpu()  # [ΣN, 4]
+        counts = [image.masks.count for image in there.values()]
+        boxes |= zip(there, torch.split(read, counts), strict=True)
+    return [boxes[place] for place in range(len(images))]
 
 
 def _crops(windows: _Windows, drawing: Drawing) -> list[_Crop]:

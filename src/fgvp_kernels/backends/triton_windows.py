@@ -248,7 +248,7 @@ class Surfaces:
         self.launches.launch(
             ("compose", k, len(colors) > 1), triton_compose.compose_kernel,
             (blocks * len(tasks), 3, 1),
-            levels, self.blurred, masks.data, table_or(masks.offsets, tasks), mask_taps.taps,
+            levels, self.blurred, masks.data, _table_or(masks.offsets, tasks), mask_taps.taps,
             mask_taps.fractions, taps.taps, taps.fractions, tables.table, tasks, colors,
             self.finish, out, *levels.stride()[:3], masks.data.stride(0), masks.pitch,
             mask_taps.length, taps.length, height * width, width, 3 if len(colors) > 1 else 0,
@@ -258,7 +258,7 @@ class Surfaces:
         )  # fmt: skip
 
 
-def table_or(table: torch.Tensor | None, unused: torch.Tensor) -> torch.Tensor:
+def _table_or(table: torch.Tensor | None, unused: torch.Tensor) -> torch.Tensor:
     """A table, or something in its place that the kernel does not read."""
     return unused if table is None else table
 
@@ -292,7 +292,7 @@ def launch_tiles(
     plane = (0, 0) if planes is None else (planes.stride(2), planes.stride(3))
     launches.launch(
         (*name, len(colors) > 1), triton_tiles.tile_kernel, (tiles * len(tasks), 3, 1),
-        levels, blurred, masks.data, table_or(masks.offsets, tasks), table_or(planes, out), table,
+        levels, blurred, masks.data, _table_or(masks.offsets, tasks), _table_or(planes, out), table,
         tasks, colors, finish, out, *levels.stride()[:3], masks.data.stride(0), masks.pitch,
         *plane, height * width, height, width, 3 if len(colors) > 1 else 0, *numbers,
         MASK=masks.kind, EXACT=exact, PLANES=planes is not None, ROUND=out.dtype == torch.uint8,
