@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 
-from fgvp_eval.clip_models import ClipModel, check_clip_name, load_clips, split_ensemble
+from fgvp_eval.clip_models import check_clip_name, split_ensemble
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.count_check import warn_of_counts
-from fgvp_eval.devices import choose_device, use_one_thread
+from fgvp_eval.devices import choose_device, device_name, use_one_thread
 from fgvp_eval.drawing import blur_facts
 from fgvp_eval.entity_trees import load_parser, parser_identity
 from fgvp_eval.feature_cache import open_feature_cache
@@ -18,7 +18,6 @@ from fgvp_eval.group_scoring import GroupScorer
 from fgvp_eval.image_groups import MOST_IMAGES, TYPICAL_GRID_MASKS
 from fgvp_eval.images_to_do import outcomes_in_order, seconds_of_run
 from fgvp_eval.journal import Outcomes
-from fgvp_eval.masks.sam_models import SamModel, find_checkpoint, load_sam
 from fgvp_eval.picture_batches import pictures_at_once
 from fgvp_eval.processes import ALONE, Processes
 from fgvp_eval.records import Prediction, RunReport, SplitResult, Unscored
@@ -26,6 +25,7 @@ from fgvp_eval.report.miss_pictures import MissPictures
 from fgvp_eval.report.seen_pictures import misses_path
 from fgvp_eval.run_folder import RunFolder
 from fgvp_eval.run_identity import run_identity
+from fgvp_eval.run_models import distinct_clips, load_models
 from fgvp_eval.scorer import Scorer
 from fgvp_eval.sentence_scores import SentenceScorer
 from fgvp_eval.split_plan import SplitPlan, read_plan
@@ -72,12 +72,13 @@ def evaluate(
             load_parser()
     with times.measure("load"):
         plans = [read_plan(config, split) for split in config.splits]
-        clips, sams = _load_models(plans, config, device)
+        clips, sams = load_models(plans, config, device)
     models = [sam.identity() for sam in sams.values()]
-    models += [clip.identity() for clip in _distinct(clips.values())]
+    distinct = distinct_clips(clips)
+    models += [clip.identity() for clip in distinct]
     if any("R" in plan.settings.post for plan in plans):
         models.append(parser_identity())
-    precision = str(_distinct(clips.values())[0].dtype).removeprefix("torch.")
+    precision = str(distinct[0].dtype).removeprefix("torch.")
     at_once = pictures_at_once(config.batch_size, device)
     identity = run_identity(
         config,
@@ -143,23 +144,10 @@ def evaluate(
         splits=tuple(_result(plan, finished) for plan in plans),
         models=models,
         blur=blur_facts(plans[0].styles(config.seed)),
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        device=device_name(device),
         precision=precision,
         seconds=seconds_of_run(times, finished),
     )
-
-
-def _load_models(
-    plans: list[SplitPlan], config: EvalConfig, device: torch.device
-) -> tuple[dict[str, tuple[ClipModel, ...]], dict[str, SamModel]]:
-    """Return the CLIP ensembles and the SAMs that the plans need, by their options."""
-    sam_names = dict.fromkeys(plan.settings.sam for plan in plans if plan.needs_sam)
-    data_root = config.folder_of_data()
-    for name in sam_names:
-        find_checkpoint(name, data_root)  # before a CLIP is downloaded for nothing
-    clip_names = dict.fromkeys(plan.settings.clip for plan in plans)
-    clips = {name: load_clips(name, device, config.precision) for name in clip_names}
-    return clips, {name: load_sam(name, device, data_root) for name in sam_names}
 
 
 def _groups_left(
@@ -199,8 +187,3 @@ def _result(plan: SplitPlan, finished: Outcomes) -> SplitResult:
         for label, predictions in outcome.rows.items():
             rows[label] += predictions
     return SplitResult(plan.dataset, plan.settings, plan.masks, rows, unscored, plan.files_sha256)
-
-
-def _distinct(ensembles: Iterable[Sequence[ClipModel]]) -> list[ClipModel]:
-    """Return each model of several ensembles once."""
-    return list({clip.name: clip for ensemble in ensembles for clip in ensemble}.values())

@@ -12,17 +12,16 @@ from dataclasses import replace
 
 import torch
 
-from fgvp_eval.clip_models import ClipModel, check_clip_name, load_clips, split_ensemble
+from fgvp_eval.clip_models import ClipModel, check_clip_name, split_ensemble
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.count_check import warn_of_counts
-from fgvp_eval.devices import choose_device, use_one_thread
+from fgvp_eval.devices import choose_device, device_name, use_one_thread
 from fgvp_eval.drawing import blur_facts
 from fgvp_eval.errors import DataError
 from fgvp_eval.feature_cache import open_feature_cache
 from fgvp_eval.images import decode_image
 from fgvp_eval.images_to_do import images_left, outcomes_in_order, seconds_of_run
 from fgvp_eval.journal import ImageOutcome, Outcomes
-from fgvp_eval.masks.sam_models import SamModel, find_checkpoint, load_sam
 from fgvp_eval.parts.object_scoring import ObjectScorer
 from fgvp_eval.parts.outcome import PartsReport, PartsSplitResult
 from fgvp_eval.parts.plan import PartsPlan, read_parts_plan
@@ -34,6 +33,7 @@ from fgvp_eval.progress import Progress
 from fgvp_eval.records import ImageRecord, Unscored
 from fgvp_eval.run_folder import RunFolder
 from fgvp_eval.run_identity import run_identity
+from fgvp_eval.run_models import distinct_clips, load_models
 from fgvp_eval.scorer import Scorer
 from fgvp_eval.stage_times import StageTimes
 from fgvp_kernels import RenderOptions
@@ -74,10 +74,8 @@ def evaluate_parts(
             check_clip_name(name)
     with times.measure("load"):
         plans = [read_parts_plan(config, split) for split in config.splits]
-        sams = _load_sams(plans, config, device)
-        ensembles = dict.fromkeys(plan.settings.clip for plan in plans)
-        clips = {name: load_clips(name, device, config.precision) for name in ensembles}
-    distinct = list({clip.name: clip for models in clips.values() for clip in models}.values())
+        clips, sams = load_models(plans, config, device)
+    distinct = distinct_clips(clips)
     models = [sam.identity() for sam in sams.values()] + [clip.identity() for clip in distinct]
     precision = str(distinct[0].dtype).removeprefix("torch.")
     identity = run_identity(
@@ -108,21 +106,10 @@ def evaluate_parts(
         splits=tuple(_result(plan, finished) for plan in plans),
         models=models,
         blur=blur_facts(plans[0].styles(config.seed)),
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        device=device_name(device),
         precision=precision,
         seconds=seconds_of_run(times, finished),
     )
-
-
-def _load_sams(
-    plans: list[PartsPlan], config: EvalConfig, device: torch.device
-) -> dict[str, SamModel]:
-    """Return the SAMs that the plans need, by their options."""
-    data_root = config.folder_of_data()
-    names = dict.fromkeys(plan.settings.sam for plan in plans if plan.needs_sam)
-    for name in names:
-        find_checkpoint(name, data_root)  # before a CLIP is downloaded for nothing
-    return {name: load_sam(name, device, data_root) for name in names}
 
 
 def _part_scorer(

@@ -17,7 +17,7 @@ _LOG = logging.getLogger("fgvp_eval")
 _PROGRAM = "python -m fgvp_eval.report"
 _EPILOG = f"""examples:
   {_PROGRAM} runs/demo-20260101-120000
-  {_PROGRAM} runs/refcoco_val --data-root /data --misses 300 --out /tmp/report.html
+  {_PROGRAM} runs/refcoco_val --data-root /data --misses 300 --out report.html
 
 Prompts as CLIP saw them are those that the run kept; without the images the report has no pictures,
 and says so.
