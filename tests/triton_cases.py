@@ -7,7 +7,6 @@ from itertools import pairwise
 import torch
 import triton
 import triton.language as tl
-from pycocotools import mask as coco_mask
 
 from fgvp_kernels import PackedMasks, render_batch
 from tolerances import TRITON_MAX, TRITON_RESIZED_MAX, TRITON_RESIZED_SHARE
@@ -64,19 +63,39 @@ def assert_equal_but_for_resizing(ours, expected):
     assert (difference > TRITON_MAX).float().mean() <= TRITON_RESIZED_SHARE
 
 
+def run_lengths(mask):
+    """COCO's run lengths of a bool mask ``[H, W]``: down the columns, the first of zeros."""
+    flat = mask.T.flatten()
+    edges = torch.nonzero(flat[1:] != flat[:-1]).flatten() + 1
+    edges = [0, *edges.tolist(), flat.numel()]
+    runs = [stop - start for start, stop in pairwise(edges)]
+    return [0, *runs] if flat[0] else runs
+
+
+def coco_string(runs):
+    """Run lengths as COCO writes them: from the fourth on the difference to the last but one, in
+    groups of five bits, the lowest first, each with a bit that says whether more follow.
+    """
+    letters = bytearray()
+    for i, run in enumerate(runs):
+        rest = run - runs[i - 2] if i > 2 else run
+        more = True
+        while more:
+            bits = rest & 31
+            rest >>= 5
+            more = rest != (-1 if bits & 16 else 0)  # the fifth bit is the sign of the last group
+            letters.append(48 + bits + 32 * more)
+    return bytes(letters)
+
+
 def forms(masks):
-    columns_first = masks.cpu().numpy().transpose(1, 2, 0).astype("uint8", order="F")
-    rles = coco_mask.encode(columns_first)
-    plain = []
+    rles, plain = [], []
     for mask in masks.cpu():
-        flat = mask.T.flatten()
-        edges = torch.nonzero(flat[1:] != flat[:-1]).flatten() + 1
-        edges = [0, *edges.tolist(), flat.numel()]
-        runs = [stop - start for start, stop in pairwise(edges)]
-        runs = [0, *runs] if flat[0] else runs
+        runs, size = run_lengths(mask), list(mask.shape)
+        rles.append({"size": size, "counts": coco_string(runs)})
         # Runs of no length, which say the same.
         counts = [runs[0], 0, 0, *runs[1:], 0] if len(runs) > 1 else runs
-        plain.append({"size": list(mask.shape), "counts": counts})
+        plain.append({"size": size, "counts": counts})
     return {
         "uint8": masks.to(torch.uint8) * 255,
         "strided": masks.repeat_interleave(2, dim=1)[:, ::2],

@@ -74,19 +74,19 @@ APART = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_second_call_sends_nothing_and_waits_for_nothing(form, monkeypatch):
+def test_a_second_call_sends_nothing_and_waits_for_nothing(form, device, monkeypatch):
     options = RenderOptions(sigma=31.0, tint_color=(1, 2, len(form)))  # of no call before
-    assert_a_second_call_sends_nothing(form, MODES, monkeypatch, options=options)
+    assert_a_second_call_sends_nothing(form, MODES, device, monkeypatch, options=options)
 
 
 @pytest.mark.parametrize("case", APART)
-def test_nor_does_one_whose_candidates_are_drawn_apart(case, monkeypatch):
+def test_nor_does_one_whose_candidates_are_drawn_apart(case, device, monkeypatch):
     form, modes, keywords = APART[case]
-    assert_a_second_call_sends_nothing(form, modes, monkeypatch, **keywords)
+    assert_a_second_call_sends_nothing(form, modes, device, monkeypatch, **keywords)
 
 
-def assert_a_second_call_sends_nothing(form, modes, monkeypatch, **keywords):
-    images, masks = arguments(form, torch.device("cpu"))
+def assert_a_second_call_sends_nothing(form, modes, device, monkeypatch, **keywords):
+    images, masks = arguments(form, device)
     sent, operators, plain_render = [], Operators(), triton_backend.render
 
     def send(arrays, device, plain_send=device_tables.send):
@@ -113,10 +113,10 @@ def assert_a_second_call_sends_nothing(form, modes, monkeypatch, **keywords):
     assert not operators.names & (WAITING - host)
 
 
-def test_crops_are_captured_only_where_the_host_knows_the_boxes(monkeypatch):
+def test_crops_are_captured_only_where_the_host_knows_the_boxes(device, monkeypatch):
     monkeypatch.setattr(triton_crops, "is_capturing", lambda device: True)
     for form in ("bool", "rle"):
-        image, masks = arguments(form, torch.device("cpu"))
+        image, masks = arguments(form, device)
         if form == "rle":
             render_batch(image, masks, "crop", size=8, backend="triton")
             continue
@@ -125,8 +125,8 @@ def test_crops_are_captured_only_where_the_host_knows_the_boxes(monkeypatch):
 
 
 @pytest.mark.parametrize("form", ["bool", "packed", "logits", "rle"])
-def test_masks_that_need_no_look_are_not_looked_at(form):
-    images, masks = arguments(form, torch.device("cpu"))
+def test_masks_that_need_no_look_are_not_looked_at(form, device):
+    images, masks = arguments(form, device)
     render_batch(images, masks, "none", size=20, backend="triton")  # looks at matrices it makes
     with Operators() as operators:
         render_batch(images, masks, "none", size=20, backend="triton")

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from pycocotools import mask as coco_mask
 
 from fgvp_kernels import MaskLogits, PackedMasks, render_batch
 from fgvp_kernels.frames import bilinear_taps
 from fgvp_kernels.mask_stacks import DenseMasks
+
+coco_mask = pytest.importorskip("pycocotools.mask")
 
 SHAPE = (37, 53)
 

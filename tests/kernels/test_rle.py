@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycocotools import mask as coco_mask
 
 from fgvp_kernels.rle import decode_runs, runs_of, tight_box
+
+coco_mask = pytest.importorskip("pycocotools.mask")
 
 
 def decoded(rle, size):
