@@ -69,7 +69,7 @@ def main() -> None:
     os.environ["TRITON_INTERPRET"] = "1"  # lets the backend accept tensors on the CPU
     images, masks = make_scene(1, args.masks, 480, 640, torch.device("cpu"))
     out = torch.empty(args.masks, 3, args.size, args.size, dtype=torch.float16)
-    forms = {"bool": [masks[0]]} | {name: form for name, (form, _) in mask_forms(masks).items()}
+    forms = {name: form for name, (form, _) in mask_forms(masks).items()}
     del forms["uint8"]  # looking at all their values on a CPU would be all the time there is
 
     def render(form: Any) -> None:

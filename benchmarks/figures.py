@@ -168,7 +168,10 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 def _workloads(
     record: Record, workloads: Mapping[str, Sequence[Record]], draw: Any
 ) -> tuple[Figure, Axes]:
-    """Draw each row of each workload on a line of its own, workloads under headings."""
+    """Draw each row that was timed on a line of its own, workloads under headings."""
+    workloads = {
+        name: [row for row in rows if "milliseconds" in row] for name, rows in workloads.items()
+    }
     lines = sum(len(rows) + 1.2 for rows in workloads.values())
     figure, axes = _figure(1.8 + 0.3 * lines)
     places, labels = [], []

@@ -6,13 +6,15 @@ the workloads give images of the size drawn at.
 
 from __future__ import annotations
 
-import kornia
+from importlib import import_module
+
 import torch
 import torch.nn.functional as F
-import torchvision.transforms.v2.functional as TF
 
 from fgvp_kernels.axis_operators import blur_image
 from fgvp_kernels.batch import CLIP_MEAN, CLIP_STD
+
+_MODULES = {"kornia": "kornia.filters", "torchvision": "torchvision.transforms.v2.functional"}
 
 
 def _affine(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,7 +39,11 @@ def per_candidate(images: torch.Tensor, masks: torch.Tensor, sigma: float, libra
 
     Their kernels end at the picture's border, so sigma 100 on a small picture is cut to what they
     accept; that favours them.
+
+    Raises:
+        ModuleNotFoundError: The library is not installed.
     """
+    rival = import_module(_MODULES[library])
     mean, std = _affine(images.device)
     side = images.shape[-1]
     radius = min(int(3 * sigma), side // 2 - 1)
@@ -47,11 +53,11 @@ def per_candidate(images: torch.Tensor, masks: torch.Tensor, sigma: float, libra
         levels = image[None].float() / 255  # [1, 3, S, S]
         for mask in stack:
             if library == "kornia":
-                blurred = kornia.filters.gaussian_blur2d(
+                blurred = rival.gaussian_blur2d(
                     levels, (size, size), (sigma, sigma), border_type="replicate"
                 )
             else:
-                blurred = TF.gaussian_blur(levels, [size, size], [sigma, sigma])
+                blurred = rival.gaussian_blur(levels, [size, size], [sigma, sigma])
             drawn = torch.where(mask, levels, blurred)
             drawn = F.interpolate(drawn, (side, side), mode="bicubic", antialias=True)
             pictures.append(((drawn - mean) / std).half())

@@ -14,13 +14,13 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from fgvp_eval.doctor.machine import cpu_name
+from fgvp_eval.devices import cpu_name
+from fgvp_eval.versions import package_version
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def environment() -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit.stdout.strip() or None,
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in packages},
+        "versions": {name: package_version(name) for name in packages},
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import platform
-from pathlib import Path
 
 import torch
 
-from fgvp_eval.devices import choose_device
+from fgvp_eval.devices import choose_device, cpu_name
 from fgvp_eval.doctor.report import Line, one_line
 from fgvp_eval.doctor.versions import driver_version
 from fgvp_eval.errors import UsageError
@@ -39,16 +37,6 @@ def device_lines(name: str) -> list[Line]:
     except UsageError as error:
         lines.append(Line("--device", f"{name}; cpu instead", "failed", one_line(error)))
     return lines
-
-
-def cpu_name() -> str:
-    """Return the processor's name as the system has it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _gpu(index: int) -> Line:
