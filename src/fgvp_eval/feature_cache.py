@@ -18,7 +18,6 @@ import torch
 
 from fgvp_eval.cache_folder import cache_folder
 from fgvp_eval.clip_models import ClipModel
-from fgvp_eval.data_files import file_sha256
 from fgvp_eval.devices import device_name
 from fgvp_eval.drawing import DrawStyle
 from fgvp_eval.masked_image import MaskedImage
@@ -26,6 +25,7 @@ from fgvp_eval.tensor_cache import TensorCache
 from fgvp_eval.versions import package_version
 from fgvp_kernels import Mode, algorithm_version, available_backends
 from fgvp_kernels.modes import Region
+from fgvp_kernels.source_digest import source_digest
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,15 +34,6 @@ Part = tuple[int, str]
 
 LIMIT = 4 << 30
 
-# The code between an image and its features that is not the renderer's.
-_SOURCES = (
-    "clip_models.py",
-    "demo/models.py",
-    "drawing.py",
-    "feature_cache.py",
-    "masked_image.py",
-    "picture_batches.py",
-)
 _PACKAGES = ("numpy", "open_clip_torch", "timm", "torch", "torchvision", "triton")
 
 
@@ -118,7 +109,8 @@ def open_feature_cache(device: torch.device) -> FeatureCache:
 
 def _environment(device: torch.device) -> tuple[Any, ...]:
     """Return what decides the last bits besides the data and the model."""
-    code = [file_sha256(Path(__file__).parent / name) for name in _SOURCES]
+    # All of it: a list of what lies between an image and its features falls behind the code.
+    code = source_digest(Path(__file__).parent)
     versions = {name: package_version(name) for name in _PACKAGES}
     processor = (platform.machine(), torch.backends.cpu.get_cpu_capability())
     products = (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)

@@ -1,4 +1,4 @@
-"""A name for what this package draws, for those who keep its pictures or what came of them."""
+"""A name for what the code of a package does, for those who keep what came of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ def algorithm_version() -> str:
     Two versions of the code may draw the same, but one never draws two things: what is kept under
     this name is never stale.
     """
-    folder = Path(__file__).parent
+    return source_digest(Path(__file__).parent)
+
+
+def source_digest(folder: Path) -> str:
+    """Return the SHA-256 of the names and contents of all Python files below ``folder``."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         content = path.read_bytes()

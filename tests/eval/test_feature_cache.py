@@ -1,5 +1,6 @@
 """Features that are kept: what finds them again, and what runs make of them."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_any_other_part_of_the_name_misses(tmp_path: Path, changes: dict[str, An
         ("algorithm_version", lambda: "another"),
         ("available_backends", lambda: ("torch", "another")),
         ("package_version", lambda name: "1.2.3"),
-        ("file_sha256", lambda path: "0"),
+        ("source_digest", lambda folder: "0"),
         ("device_name", lambda device: "another"),
     ],
 )
@@ -111,6 +112,31 @@ def test_other_code_and_another_machine_miss(
     assert Setup().encode(tmp_path) == 8
     monkeypatch.setattr(feature_cache, name, value)
     assert Setup().encode(tmp_path) == 8
+
+
+def test_a_change_of_any_source_file_misses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = Path(feature_cache.__file__).parent
+    copied = tmp_path / "fgvp_eval"
+    shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
+    monkeypatch.setattr(feature_cache, "__file__", str(copied / "feature_cache.py"))
+    cache, setup = FeatureCache(TensorCache(tmp_path, "features"), CPU), Setup()
+
+    def name() -> str:
+        environment = feature_cache._environment(CPU)
+        monkeypatch.setattr(cache, "_environment", environment)
+        (key,) = cache.keys(setup.images, [CLIP], {setup.mode: setup.style}, 8).values()
+        return key
+
+    names, files = {name()}, sorted(copied.rglob("*.py"))
+    for path in files:
+        content = path.read_bytes()
+        path.write_bytes(content + b"# changed\n")
+        names.add(name())
+        path.write_bytes(content)
+    assert len(names) == 1 + len(files)
+    assert copied / "prompt_pictures.py" in files
 
 
 def test_masks_are_no_part_of_the_name_where_no_mask_is_looked_at(tmp_path: Path) -> None:
