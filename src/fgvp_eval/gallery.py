@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from fgvp_eval.config import DEFAULT_SAM
+from fgvp_eval.demo_models import demo_models_warning
 from fgvp_eval.devices import choose_device
 from fgvp_eval.errors import EXIT_DONE, DataError, UsageError
 from fgvp_eval.masks.by_points import point_mask
@@ -177,6 +178,8 @@ def _segmented(photo: Photo, options: argparse.Namespace) -> NDArray[np.bool_]:
         sam = load_sam(name, choose_device(options.device), data_root)
     except DataError as error:
         raise DataError(f"{error}; to try it out without any download: --sam demo") from None
+    if name == "demo" and not is_demo_picture(options.image):
+        _LOG.warning("%s", demo_models_warning(["SAM"]))
     mask = point_mask(
         prompt_ready(sam, photo.pixels), [photo.point_to_pixels(point) for point in options.point]
     )

@@ -27,7 +27,7 @@ from fgvp_eval.metrics import measure
 from fgvp_eval.processes import Processes
 from fgvp_eval.records import RunReport, SplitResult
 from fgvp_eval.report.seen_pictures import misses_files
-from fgvp_eval.tables import departures, published_percent, summary_page
+from fgvp_eval.tables import demo_models, departures, published_percent, summary_page
 from fgvp_eval.versions import versions_of_run
 
 SCHEMA_VERSION = 1
@@ -246,6 +246,7 @@ def _settings_facts(result: SplitResult) -> dict[str, Any]:
         "size_prior": settings.size_prior,
         "color": settings.color,
         "drawing": settings.drawing,
+        "demo_models": list(demo_models(result)),
         "preset": settings.preset,
         "changed": list(departures(result)),
         "published_percent": published_percent(result),

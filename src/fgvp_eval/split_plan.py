@@ -9,6 +9,7 @@ from fgvp_eval.candidates import Candidates, read_candidates
 from fgvp_eval.caption_bank import CaptionBank
 from fgvp_eval.config import TEXT_COLOR, EvalConfig, SplitSettings
 from fgvp_eval.count_check import require_counts
+from fgvp_eval.demo_models import misplaced_demo_models
 from fgvp_eval.drawing import DrawStyle, draw_styles
 from fgvp_eval.image_groups import TYPICAL_GRID_MASKS, group_images
 from fgvp_eval.masks.by_grid import GridSettings, grid_settings
@@ -69,6 +70,11 @@ class SplitPlan:
     def needs_sam(self) -> bool:
         """Candidates or masks come from SAM."""
         return self.masks in ("sam", "sam-grid")
+
+    @property
+    def demo_models(self) -> list[str]:
+        """Which models are the demo's although the split is not."""
+        return misplaced_demo_models(self.dataset.split, self.settings, self.needs_sam)
 
     @property
     def files_sha256(self) -> dict[str, str]:

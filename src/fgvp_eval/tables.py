@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from tabulate import tabulate
 
+from fgvp_eval.demo_models import demo_models_warning, misplaced_demo_models
 from fgvp_eval.metrics import RECALL_RANKS, Cause, Metrics, measure
 from fgvp_eval.presets import PRESETS
 from fgvp_eval.records import RunReport, SplitResult
@@ -39,6 +40,7 @@ class TableRow:
         metrics: What was measured.
         post: The post-processing.
         preset: Name of the preset and, in brackets, what departs from it; None without one.
+        demo_models: Which models are the demo's although the split is not.
         published: The number printed for that row of the published table, in percent; None where
             nothing compares.
     """
@@ -49,6 +51,7 @@ class TableRow:
     metrics: Metrics
     post: str = "none"
     preset: str | None = None
+    demo_models: tuple[str, ...] = ()
     published: float | None = None
 
 
@@ -68,6 +71,7 @@ def table_rows(report: RunReport) -> list[TableRow]:
                     metrics=measure(predictions),
                     post=settings.post,
                     preset=preset,
+                    demo_models=demo_models(result),
                     published=published_percent(result),
                 )
             )
@@ -87,6 +91,7 @@ def stored_rows(run: StoredRun) -> list[TableRow]:
                 metrics=measure(predictions),
                 post=settings.get("post", "none"),
                 preset=preset_label(settings.get("preset"), settings.get("changed", [])),
+                demo_models=tuple(settings.get("demo_models", [])),
                 published=settings.get("published_percent"),
             )
         )
@@ -99,6 +104,12 @@ def departures(result: SplitResult) -> tuple[str, ...]:
     same_data = split.published is None or split.published == result.dataset.counts
     follows = result.settings.preset is None or same_data
     return result.settings.changed if follows else (*result.settings.changed, "data")
+
+
+def demo_models(result: SplitResult) -> tuple[str, ...]:
+    """Return which models are the demo's although the split is not."""
+    needs_sam = result.masks in ("sam", "sam-grid")
+    return tuple(misplaced_demo_models(result.dataset.split, result.settings, needs_sam))
 
 
 def preset_label(preset: str | None, changed: Sequence[str]) -> str | None:
@@ -143,6 +154,8 @@ def format_table(rows: Sequence[TableRow]) -> str:
         columns["post"] = [row.post for row in rows]
     if any(row.preset is not None for row in rows):
         columns["preset"] = [row.preset or "" for row in rows]
+    if any(row.demo_models for row in rows):
+        columns["models"] = [demo_models_cell(row.demo_models) for row in rows]
     left = len(columns)
     columns |= accuracies
     if any(row.published is not None for row in rows):
@@ -154,6 +167,11 @@ def format_table(rows: Sequence[TableRow]) -> str:
     columns["chance %"] = [_percent(row.metrics.chance) for row in rows]
     alignment = ["left"] * left + ["right"] * (len(columns) - left)
     return tabulate(columns, "keys", tablefmt="github", disable_numparse=True, colalign=alignment)
+
+
+def demo_models_cell(names: Sequence[str]) -> str:
+    """Return what marks a row by models of the demo."""
+    return f"demo {' and '.join(names)}" if names else ""
 
 
 def miss_table(rows: Sequence[TableRow]) -> str:
@@ -247,6 +265,8 @@ def _split_paragraph(result: SplitResult) -> str:
             f"- no published number stands beside these: that of {result.settings.preset} is of a "
             "detector's boxes"
         )
+    if demo_models(result):
+        lines.append(f"- **WARNING**: {demo_models_warning(demo_models(result))}")
     if split.is_demo:
         lines.append("- this is the **demo**: generated scenes and small models, not a benchmark")
     if split.published is not None and split.published != counts:

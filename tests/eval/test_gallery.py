@@ -55,6 +55,17 @@ def test_bad_files_get_one_line(files, capsys, image, mask, message):
     assert not (folder / "sheet.png").exists()
 
 
+def test_the_demo_sam_on_a_photo_is_told(files, tmp_path, capsys):
+    demo = ["demo:3", "--point", "45,45", "--modes", "crop", "--out", str(tmp_path / "demo.png")]
+    assert main(demo) == 0
+    assert "generated scenes only" not in capsys.readouterr().err
+    pixels = read_demo(demo_picture("demo:3")[1]).pixels
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    words = [str(tmp_path / "photo.png"), "--sam", "demo", *demo[1:]]
+    assert main(words) == 0
+    assert "SAM is the demo's and knows generated scenes only" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("points", [[(45, 45)], [(45, 45), (40, 30)]])
 def test_points_are_what_sam_segments(tmp_path, points):
     pixels = read_demo(demo_picture("demo:3")[1]).pixels

@@ -52,6 +52,9 @@ def test_both_protocols_in_tables_of_their_own(run: Any, root: PartsRoot, tmp_pa
     assert naming in summary
     assert "this project's own" in summary
     assert "WARNING: paco_val: results do not compare" not in summary
+    assert "| demo SAM and CLIP " in out
+    assert "**WARNING**: SAM and CLIP are the demo's" in summary
+    assert results["config"]["settings"]["paco_val"]["demo_models"] == ["SAM", "CLIP"]
     assert "paco_val has 2 images, 2 objects, 4 parts, but the published split has 2410" in err
     metrics = results["metrics"]["paco_val"]
     assert set(metrics) == {"naming", "detection"}

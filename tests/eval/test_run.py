@@ -70,6 +70,35 @@ def test_detected_boxes_of_refcoco_plus(run: Any, root: Any, tmp_path: Path) -> 
     assert out.strip() in summary
 
 
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [((), ["SAM", "CLIP"]), (("--proposals", "gt", "--masks", "gt"), ["CLIP"])],
+)
+def test_demo_models_are_marked_on_other_data(
+    run: Any, root: Any, tmp_path: Path, words: tuple[str, ...], names: list[str]
+) -> None:
+    root.save(root.detections())
+    code, out, err = run(*TEST_A, *words, "--data-root", root.path, "--out", "run")
+    assert code == 0, err
+    results, _, summary = read(tmp_path / "run")
+    which = " and ".join(names)
+    assert f"| demo {which} " in out
+    assert f"fgvp_eval: {which} " in err
+    assert f"**WARNING**: {which} " in summary
+    assert results["config"]["settings"]["refcoco+_testA"]["demo_models"] == names
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "refcoco+_testA: demo models." in report
+    assert "as in the published tables" not in report
+
+
+def test_demo_models_are_not_marked_on_the_demo(run: Any, tmp_path: Path) -> None:
+    code, out, err = run("--split", "demo", "--limit", "2", "--modes", "crop", "--out", "run")
+    assert code == 0, err
+    results, _, summary = read(tmp_path / "run")
+    assert "demo CLIP" not in out + summary
+    assert results["config"]["settings"]["demo"]["demo_models"] == []
+
+
 def test_trained_demo_models_as_a_program(root: Any, tmp_path: Path) -> None:
     """The one test here that needs the trained weights of the package."""
     root.save(root.detections())

@@ -10,6 +10,7 @@ import torch
 
 from fgvp_eval.clip_models import ClipModel, check_clip_name, load_clips, split_ensemble
 from fgvp_eval.config import EvalConfig
+from fgvp_eval.demo_models import demo_models_warning, misplaced_demo_models
 from fgvp_eval.devices import choose_device, use_one_thread
 from fgvp_eval.entity_trees import load_parser, parser_identity
 from fgvp_eval.errors import DataError
@@ -66,8 +67,10 @@ def load_models(inputs: GroundInputs, config: EvalConfig) -> GroundModels:
                 sam = load_sam(settings.sam, device, folder)
     except DataError as error:
         raise DataError(f"{error}; {_TRY_OUT}") from None
-    if settings.is_small and not inputs.plan.dataset.split.is_demo:
-        _LOG.warning("the demo models know generated scenes only; take nothing from the scores")
+    split = inputs.plan.dataset.split
+    names = misplaced_demo_models(split, settings, inputs.needs_sam)
+    if names:
+        _LOG.warning("%s", demo_models_warning(names))
     return GroundModels(device, clips, sam, times)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from fgvp_eval.config import EvalConfig, SplitSettings
 from fgvp_eval.count_check import require_counts
+from fgvp_eval.demo_models import misplaced_demo_models
 from fgvp_eval.drawing import DrawStyle, draw_styles
 from fgvp_eval.errors import UsageError
 from fgvp_eval.masks.by_grid import GridSettings, grid_settings
@@ -51,6 +52,11 @@ class PartsPlan:
         return any(condition.protocol == "detection" for condition in self.conditions)
 
     @property
+    def demo_models(self) -> list[str]:
+        """Which models are the demo's although the split is not."""
+        return misplaced_demo_models(self.dataset.split, self.settings, self.needs_sam)
+
+    @property
     def grid(self) -> GridSettings:
         """Settings of the generator that detection runs."""
         return grid_settings(self.settings.sam)
@@ -84,6 +90,7 @@ class PartsPlan:
             "clip": settings.clip,
             "post": settings.post,
             "color": settings.color,
+            "demo_models": self.demo_models,
         }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
+from fgvp_eval.demo_models import demo_models_warning
 from fgvp_eval.metrics import IOU_THRESHOLD
 from fgvp_eval.parts.candidates import LEAST_SHARE_INSIDE
 from fgvp_eval.parts.crops import MARGIN
 from fgvp_eval.parts.metrics import PartMetrics
 from fgvp_eval.parts.outcome import PartsReport, PartsSplitResult
-from fgvp_eval.tables import closing_paragraphs
+from fgvp_eval.tables import closing_paragraphs, demo_models_cell
 
 _ROW = ("split", "input", "modes", "assignment")
 _NAMING = ("named %", "95 % interval", "per object %", "chance %", "chance per object %", "parts")
@@ -39,21 +40,30 @@ def parts_tables(report: PartsReport, *, two_or_more: bool = False) -> str:
         report: The results.
         two_or_more: Count only objects with two or more parts.
     """
+    models = {
+        result.plan.name: demo_models_cell(result.plan.demo_models) for result in report.splits
+    }
+    named = ("models",) if any(models.values()) else ()  # a column where it says anything
     tables = []
     for protocol, headers in (("naming", _NAMING), ("detection", _DETECTION)):
         cells_of = _naming if protocol == "naming" else _detection
         rows = [
-            (row.split, row.input, row.modes, row.assignment, *cells_of(metrics))
+            (
+                *(row.split, row.input, row.modes, row.assignment),
+                *(models[row.split] for _ in named),
+                *cells_of(metrics),
+            )
             for row in report.rows
             for metrics in (row.two_or_more if two_or_more else row.all,)
             if row.protocol == protocol
         ]
         if rows:
-            alignment = ["left"] * len(_ROW) + ["right"] * len(headers)
+            firsts = (*_ROW, *named)
+            alignment = ["left"] * len(firsts) + ["right"] * len(headers)
             tables.append(
                 tabulate(
                     rows,
-                    (*_ROW, *headers),
+                    (*firsts, *headers),
                     tablefmt="github",
                     disable_numparse=True,
                     colalign=alignment,
@@ -120,6 +130,8 @@ def _split_paragraph(result: PartsSplitResult) -> str:
         lines.append(
             f"- each score is less the mean score of the other {len(plan.bank) - 1} phrases"
         )
+    if plan.demo_models:
+        lines.append(f"- **WARNING**: {demo_models_warning(plan.demo_models)}")
     if dataset.split.is_demo:
         lines.append(
             "- this is the **demo**: generated scenes and small models that were trained on other "

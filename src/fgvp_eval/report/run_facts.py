@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fgvp_eval.demo_models import demo_models_warning
 from fgvp_eval.presets import PRESETS
 from fgvp_eval.splits import SPLITS
 from fgvp_eval.stage_times import ASIDE, STAGE_NAMES, in_order
@@ -85,6 +86,10 @@ def _warnings(results: Results) -> list[Alert]:
     found = []
     if not results.get("complete", True):
         found.append(Alert("Incomplete.", "Some samples could not be scored; see below."))
+    for split, settings in results.get("config", {}).get("settings", {}).items():
+        names = settings.get("demo_models")
+        if names:
+            found.append(Alert(f"{split}: demo models.", f"{demo_models_warning(names)}."))
     for split, facts in results.get("splits", {}).items():
         check = facts.get("count_check", {})
         if check.get("ok") is False:

@@ -30,7 +30,8 @@ _PROTOCOLS = {
     ),
     "detections": (
         "Among a detector's boxes",
-        "Candidates are a detector's boxes (--proposals detections), as in the published tables.",
+        "Candidates are a detector's boxes (--proposals detections), the protocol of the "
+        "published tables.",
     ),
     "sam-grid": (
         "Among SAM-grid masks",
