@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from fgvp_eval.boxes import iou_matrix, xyxy_from_xywh
 from fgvp_eval.cli import run_command
 from fgvp_eval.ground.__main__ import main
 from fgvp_eval.photos import demo_picture, read_demo
@@ -33,6 +34,7 @@ def ground(out: Path, *words: object) -> dict[str, Any]:
 def test_scores_are_those_of_an_evaluation(tmp_path: Path, proposals: str, post: str) -> None:
     samples = demo_picture("demo")[1].samples
     options = ["--modes", ",".join(MODES), "--proposals", proposals, "--post", post]
+    options += ["--clean-masks", "200"]
     command = ["--split", "demo", *options, "--limit", len(samples), "--out", tmp_path / "run"]
     assert run_command([str(word) for word in command]) == 0
     lines = (tmp_path / "run" / "samples.jsonl").read_text().splitlines()
@@ -74,6 +76,21 @@ def test_record_holds_together(found: tuple[Path, dict[str, Any]]) -> None:
     assert record["argmax"] == scores.argmax(1).tolist()
     assert record["config"]["sam"] == record["config"]["clip"] == "demo"
     assert [model["kind"] for model in record["models"]] == ["sam", "clip"]
+
+
+def test_the_showcase_is_right(tmp_path: Path) -> None:
+    record = ground(tmp_path / "out", "demo:5", "--modes", "D4,crop")
+    assert record["config"]["clean_masks"] == 400
+    _, image = demo_picture("demo:5")
+    golds = {a.ann_id: xyxy_from_xywh(a.box_xywh) for a in image.annotations}
+    gold_of = {sample.text: golds[sample.gold_ann_ids[0]] for sample in image.samples}
+    boxes_xyxy = [record["candidates_xyxy"][index] for index in record["assignment"]]
+    overlaps = {
+        text: iou_matrix([box_xyxy], [gold_of[text]]).item()
+        for text, box_xyxy in zip(record["texts"], boxes_xyxy, strict=True)
+    }
+    assert min(overlaps.values()) > 0.5
+    assert overlaps["the large checked star"] > 0.8  # 0.53 with an island of its mask
 
 
 def test_no_two_texts_get_one_candidate_and_the_sum_is_the_best(
@@ -126,7 +143,7 @@ def test_table_and_files_of_given_boxes(tmp_path: Path, capsys: pytest.CaptureFi
     ]
     assert f"0 left half  0 0 {width // 2} {height}" in out
     assert "boxes.json: boxes are read as xywh" in err
-    assert "demo models know generated scenes only" in err
+    assert "SAM and CLIP are the demo's and know generated scenes only" in err
     assert sorted(record["assignment"], key=str) == [0, None]
     assert record["labels"] == ["left half"]
     np.testing.assert_array_equal(coco_mask.decode(record["masks"][0]), half)

@@ -17,6 +17,7 @@ from fgvp_eval.config import (
     DEFAULT_CLIP,
     DEFAULT_MODES,
     DEFAULT_SAM,
+    OFFICIAL_CLEAN_MASKS,
     EvalConfig,
     Precision,
     Proposals,
@@ -107,6 +108,14 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="CLIP",
         help=f"MODEL:PRETRAINED of open_clip, several joined by +, or demo; default: "
         f"{DEFAULT_CLIP}; on demo: demo",
+    )
+    add(
+        "--clean-masks",
+        type=int,
+        default=OFFICIAL_CLEAN_MASKS,
+        metavar="AREA",
+        help="remove holes and islands of SAM's masks below this area, in pixels at long side "
+        "1024: an island widens the box of its candidate; 0 keeps all; default: %(default)s",
     )
     add("--post", choices=get_args(Post), default="none", help="as of an evaluation; default: none")
     add(
@@ -221,6 +230,7 @@ def _config(options: argparse.Namespace) -> EvalConfig:
         precision=options.precision,
         batch_size=options.batch_size,
         out=options.out,
+        clean_masks=options.clean_masks,
         post=options.post,
         template=None if options.template is None else parse_template(options.template),
         color=None if options.color is None else parse_color(options.color),
