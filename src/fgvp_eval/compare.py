@@ -44,8 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("run_a", type=Path, metavar="RUN_A", help="run folder")
     add("run_b", type=Path, metavar="RUN_B", help="run folder")
-    add("--modes-a", metavar="LABEL", help="row of A, as its table names it")
-    add("--modes-b", metavar="LABEL", help="row of B; default: rows of equal modes")
+    add("--modes-a", metavar="MODES", help="row of A; several modes joined by +")
+    add("--modes-b", metavar="MODES", help="row of B; default: rows of equal modes")
     add("--subset", choices=tuple(SUBSETS), help="only sentences with words of place")
     add("--flips", type=int, default=20, metavar="N", help="flips to list a direction; default: 20")
     add("--seed", type=int, default=0, help="of the bootstrap; default: 0")
@@ -104,10 +104,13 @@ def _report(found: Sequence[Comparison], flips: int) -> str:
         for name, of_one in (("A", item.only_a), ("B", item.only_b))
         for text in _flip_list(item, name, of_one, flips)
     ]
-    return "\n".join([table, *lists])
+    same = [] if lists else ["", "No sentence flipped."]
+    return "\n".join([table, *lists, *same])
 
 
 def _flip_list(item: Comparison, name: str, flips: Sequence[Flip], most: int) -> list[str]:
+    if not flips:
+        return []
     shown = [
         f"- {flip.sample_id}: {flip.text!r} (A chose {flip.pred_a}, B chose {flip.pred_b})"
         for flip in flips[:most]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from scipy.stats import binomtest
@@ -13,6 +14,7 @@ from fgvp_eval.errors import UsageError
 from fgvp_eval.records import Prediction
 from fgvp_eval.spatial_relations import speaks_of_location
 from fgvp_eval.stored_runs import StoredRun
+from fgvp_kernels import Mode
 
 SUBSETS: dict[str, Callable[[str], bool]] = {
     "location": lambda text: speaks_of_location(re.findall(r"[a-z]+", text.lower())),
@@ -102,12 +104,8 @@ def _pairs(
     for run, rows in ((a, rows_a), (b, rows_b)):
         if not rows:
             raise UsageError(f"{run.path} has no sentences of {split}: the runs differ in splits")
-    for run, rows, label, option in (
-        (a, rows_a, label_a, "--modes-a"),
-        (b, rows_b, label_b, "--modes-b"),
-    ):
-        if label is not None and label not in rows:
-            raise UsageError(f"{option} {label}: {run.path} has {', '.join(rows)} on {split}")
+    label_a = _row(a, rows_a, split, label_a, "--modes-a")
+    label_b = _row(b, rows_b, split, label_b, "--modes-b")
     if label_a is not None or label_b is not None:
         firsts, seconds = ([label_a] if label_a else rows_a), ([label_b] if label_b else rows_b)
         return [(first, second) for first in firsts for second in seconds]
@@ -120,6 +118,20 @@ def _pairs(
             f"{', '.join(rows_b)}; choose with --modes-a and --modes-b"
         )
     return shared
+
+
+def _row(
+    run: StoredRun, rows: Sequence[str], split: str, label: str | None, option: str
+) -> str | None:
+    """Return the row that ``label`` means: as written, or by its modes however they are named."""
+    if label is None or label in rows:
+        return label
+    with suppress(ValueError):  # no modes
+        modes = {Mode.parse(word.strip()).value for word in re.split(r"[+,]", label)}
+        for row in rows:
+            if set(row.split("+")) == modes:
+                return row
+    raise UsageError(f"{option} {label}: {run.path} has {', '.join(rows)} on {split}")
 
 
 def _same_sentences(

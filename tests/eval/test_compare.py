@@ -163,6 +163,23 @@ def test_rows_of_equal_modes_are_paired(tmp_path: Path, capsys: Any) -> None:
     assert "has crop, only_b on demo" in line
 
 
+def test_rows_are_named_as_modes_are_everywhere(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_run(tmp_path / name, [True, False], mode="crop")
+        write_run(tmp_path / name, [True, True], mode="crop+blur_reverse_mask")
+    words = (tmp_path / "a", tmp_path / "b", "--modes-a", "P", "--modes-b")
+    for label in ("D4+crop", "crop,official:blur_mask", "crop+blur_reverse_mask"):
+        (found,) = compared(tmp_path, *words, label)
+        assert (found["label_a"], found["label_b"]) == ("crop", "crop+blur_reverse_mask")
+
+
+def test_runs_that_agree_get_one_line_and_no_empty_lists(tmp_path: Path, capsys: Any) -> None:
+    for mode in ("crop", "contour"):
+        a = write_run(tmp_path / "a", [True, False], mode=mode)
+    assert compare.main([str(a), str(a)]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == ["", "No sentence flipped."]
+
+
 def test_single_rows_are_paired_whatever_their_modes(tmp_path: Path) -> None:
     a, b = write_run(tmp_path / "a", [True]), write_run(tmp_path / "b", [True], mode="contour")
     (found,) = compared(tmp_path, a, b)
