@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import stat
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,49 @@ def test_page_in_the_place_of_an_archive(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_text("<html>gone</html>")
     with pytest.raises(DataError, match="is truncated or no archive"):
         extract(tmp_path / "a.zip", {REFS: tmp_path / REFS})
+
+
+def test_members_larger_than_any_annotation_file_are_refused(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "a.zip", {REFS: bytes(1 << 20)})
+    whole = archive.read_bytes()
+    size, claimed = (1 << 20).to_bytes(4, "little"), (2 << 30).to_bytes(4, "little")
+    archive.write_bytes(whole.replace(size, claimed))  # as the index of 2 GiB of zeros has it
+    with pytest.raises(DataError, match="would unpack to 2147483648 bytes; refused"):
+        extract(archive, {REFS: tmp_path / REFS})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_wrong_crc_encryption_and_links_in_a_zip(tmp_path: Path, method: int) -> None:
+    content = b"refs" * 500
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", method) as file:
+        file.writestr(REFS, content)
+    whole = archive.read_bytes()
+    crc = zlib.crc32(content).to_bytes(4, "little")
+    archive.write_bytes(whole.replace(crc, b"\0\1\2\3"))
+    with pytest.raises(DataError, match="Bad CRC-32"):
+        extract(archive, {REFS: tmp_path / REFS})
+    first, index = whole.index(b"PK\3\4") + 6, whole.index(b"PK\1\2") + 8  # their flags
+    encrypted = bytearray(whole)
+    encrypted[first] |= 1
+    encrypted[index] |= 1
+    archive.write_bytes(encrypted)
+    with pytest.raises(DataError, match="encrypted"):
+        extract(archive, {REFS: tmp_path / REFS})
+    link = zipfile.ZipInfo(REFS)
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(archive, "w", method) as file:
+        file.writestr(link, "/etc/passwd")
+    assert extract(archive, {REFS: tmp_path / REFS}) == set()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip"]
+
+
+def test_files_that_are_wrong_are_not_taken(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "a.zip", {REFS: b"refs"})
+    with pytest.raises(DataError, match=r"refs\(unc\)\.p of the archive: no good"):
+        extract(archive, {REFS: tmp_path / REFS}, lambda path, name: "no good")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip"]
 
 
 def test_damaged_member_is_noticed(tmp_path: Path) -> None:
