@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
+
+TRUE_LENGTH = "true"
 
 
 class DataServer:
@@ -21,6 +26,11 @@ class DataServer:
         ranges: The server understands ``Range``.
         tags: The server sends entity tags, and ``If-Range`` is held against them.
         moved: Offset added to the range that is answered, to answer with a wrong one.
+        named_ranges: Partial answers say which range they are.
+        resets: How many of the next answers of a path end by a reset after a third of what they
+            owe, sent in small pieces.
+        length: The Content-Length that is named instead of the true one; None for no such header.
+        moved_to: Where requests of a path are sent on to.
         held: While it is set, answers stop after half of what they owe.
     """
 
@@ -32,6 +42,10 @@ class DataServer:
         self.ranges = True
         self.tags = True
         self.moved = 0
+        self.named_ranges = True
+        self.resets: dict[str, int] = {}
+        self.length: str | None = TRUE_LENGTH
+        self.moved_to: dict[str, str] = {}
         self.held: threading.Event | None = None
         self.url = ""
 
@@ -58,6 +72,12 @@ def serving() -> Iterator[DataServer]:
         def do_GET(self) -> None:
             state.requests.append((self.path, self.headers.get("Range")))
             path = unquote(self.path)
+            if path in state.moved_to:
+                self.send_response(302)
+                self.send_header("Location", state.moved_to[path])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             codes = state.errors.get(path, [])
             if codes or path not in state.files:
                 self.send_response(codes.pop(0) if codes else 404)
@@ -75,14 +95,22 @@ def serving() -> Iterator[DataServer]:
             first = (start or 0) + (state.moved if start is not None else 0)
             body = content[first:]
             self.send_response(200 if start is None else 206)
-            if start is not None:
+            if start is not None and state.named_ranges:
                 self.send_header(
                     "Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}"
                 )
             if state.tags:
                 self.send_header("ETag", _tag(content))
-            self.send_header("Content-Length", str(len(body)))
+            if state.length is None:
+                self.close_connection = True
+            else:
+                true = state.length is TRUE_LENGTH
+                self.send_header("Content-Length", str(len(body)) if true else state.length)
             self.end_headers()
+            if state.resets.get(path, 0) > 0:
+                state.resets[path] -= 1
+                self._reset(body[: len(body) // 3])
+                return
             if state.drops.get(path, 0) > 0:
                 state.drops[path] -= 1
                 self.wfile.write(body[: len(body) // 2])
@@ -96,6 +124,16 @@ def serving() -> Iterator[DataServer]:
                 state.held.wait(30)
             with suppress(ConnectionError):  # the client may be gone by now
                 self.wfile.write(body[half:])
+
+        def _reset(self, body: bytes) -> None:
+            for first in range(0, len(body), 1000):
+                self.wfile.write(body[first : first + 1000])
+                self.wfile.flush()
+            time.sleep(0.05)  # what was sent is received before the reset
+            now = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+            self.close_connection = True
+            self.connection.close()
 
         def _start(self, content: bytes) -> int | None:
             asked, condition = self.headers.get("Range"), self.headers.get("If-Range")

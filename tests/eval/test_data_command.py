@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -23,6 +24,7 @@ from fgvp_eval import progress
 from fgvp_eval.data import downloads
 from fgvp_eval.data.__main__ import main
 from fgvp_eval.data.mirrors import rebase, reference_pieces, weights_piece
+from fgvp_eval.data.opening import whats_wrong
 from fgvp_eval.refcoco import read_refcoco
 from fgvp_eval.splits import SPLITS, Counts
 
@@ -110,13 +112,65 @@ def test_missing_image_is_incomplete_and_can_be_had_later(
     assert get(served, new) == 0
 
 
-def test_page_in_the_place_of_an_image(
-    served: DataServer, new: Path, capsys: pytest.CaptureFixture[str]
+PAGE = b"<html>please log in</html>"
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["page", "half of it"])
+@pytest.mark.parametrize("name", [IMAGES[0], *ANNOTATIONS, DETECTIONS])
+def test_nothing_is_there_before_it_was_opened(
+    served: DataServer, new: Path, capsys: pytest.CaptureFixture[str], name: str, half: bool
 ) -> None:
-    served.files[f"/{IMAGES[0]}"] = b"<html>please log in</html>"
+    whole = served.files[f"/{name}"]
+    served.files[f"/{name}"] = whole[: len(whole) // 2] if half else PAGE
+    assert get(served, new) == (0 if name == DETECTIONS else 3)
+    assert f"{name}: {served.url}/" in capsys.readouterr().err
+    assert not (new / name).exists()
+    served.files[f"/{name}"] = whole
+    assert get(served, new) == 0
+    assert (new / name).read_bytes() == whole
+
+
+@pytest.mark.parametrize("length", [None, "100"], ids=["no length", "too short a length"])
+def test_lengths_are_not_believed(served: DataServer, new: Path, length: str | None) -> None:
+    served.length = length
+    if length is None:
+        served.drops = {f"/{name}": 1 for name in ANNOTATIONS}
     assert get(served, new) == 3
-    assert "what it gives is no image" in capsys.readouterr().err
-    assert not (new / IMAGES[0]).exists()
+    assert files(new) == []
+
+
+def test_page_in_an_archive(served: DataServer, new: Path) -> None:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as file:
+        for name in ANNOTATIONS:
+            del served.files[f"/{name}"]
+            file.writestr(name, PAGE)
+    served.files["/refcoco+.zip"] = whole.getvalue()
+    assert get(served, new) == 3
+    assert files(new) == []
+
+
+def test_without_a_network_it_ends_at_once(
+    new: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def no_host(host: str, *_: object, **__: object) -> None:
+        asked.append(host)
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(socket, "getaddrinfo", no_host)
+    assert main(["get", TEST_A, "--data-root", str(new)]) == 3
+    assert len(asked) == len(set(asked))  # each host once
+    lines = capsys.readouterr().err.splitlines()
+    assert any(
+        "not had: refcoco+/refs(unc).p: https://web.archive.org/" in line
+        and "there is no web.archive.org, or no network" in line
+        for line in lines
+    )
+    assert "--base-url URL" in lines[-1]
+    assert not any("again in" in line for line in lines)
 
 
 def test_server_that_is_down_is_given_up(
@@ -256,7 +310,7 @@ def test_verify_of_complete_data(root: Any, capsys: pytest.CaptureFixture[str]) 
 
 def test_verify_of_other_counts(root: Any, capsys: pytest.CaptureFixture[str]) -> None:
     root.save(root.detections())
-    assert main(["verify", TEST_A, "--data-root", str(root.path)]) == 2
+    assert main(["verify", TEST_A, "--data-root", str(root.path)]) == 0
     assert (
         "  differs  counts: 6 refs, 3 images, 12 sentences: published: 1975 refs, 750 images, "
         "5726 sentences" in capsys.readouterr().out
@@ -309,7 +363,14 @@ def test_paco_image_outside_the_root_is_refused(
     ("words", "match"),
     [
         (["get", "refcoco_tset"], "unknown split 'refcoco_tset' .did you mean refcocog_test"),
-        (["get", TEST_A, "--base-url", "file:///etc"], "--base-url must begin with http"),
+        (["get", TEST_A, "--base-url", "file:///etc"], "--base-url must be http://HOST/"),
+        (["get", TEST_A, "--base-url", "http://"], "--base-url must be http://HOST/"),
+        (["get", TEST_A, "--base-url", "http://[::1"], "--base-url .* Invalid IPv6"),
+        (["get", TEST_A, "--base-url", "http://x:port"], "--base-url 'http://x:port'"),
+        (["get", TEST_A, "--base-url", "http://bücher.example/"], "percent-encoded; got"),
+        (["get", TEST_A, "--base-url", "http://x/a b"], "percent-encoded; got"),
+        (["get", ""], "NAME must not be empty"),
+        (["verify", ","], "NAME must not be empty"),
         (["get", TEST_A, "--jobs", "0"], "--jobs must be at least 1, got 0"),
         (["get"], "the following arguments are required: NAME"),
         ([], "the following arguments are required: COMMAND"),
@@ -339,8 +400,8 @@ def test_root_that_cannot_be_written(
     (tmp_path / "file").write_text("")
     assert get(served, tmp_path / "file") == 1
     lines = capsys.readouterr().err.splitlines()
-    assert "failed: " in lines[-1]
-    assert str(tmp_path / "file") in lines[-1]
+    assert f"failed: {tmp_path / 'file'}" in lines[-1]
+    assert f"go on with: python -m fgvp_eval.data get {TEST_A}" in lines[-1]
 
 
 def test_demo_needs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -358,3 +419,11 @@ def test_known_checksum_follows_a_file_but_not_its_archive() -> None:
         "http://x/refcoco%2B/refs%28unc%29.p",
         "http://x/refcoco%2B.zip",
     ]
+
+
+def test_lines_of_json_are_read_to_their_end(tmp_path: Path) -> None:
+    path = tmp_path / "x.partial"
+    path.write_bytes(b'{"a": 1}\n{"a": 2}\n')
+    assert whats_wrong(path, "refcoco_val.jsonl") is None
+    path.write_bytes(b'{"a": 1}\n{"a": ')
+    assert "no JSON lines, or not all" in (whats_wrong(path, "refcoco_val.jsonl") or "")

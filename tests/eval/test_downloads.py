@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from data_server import DataServer, serving
 
-from fgvp_eval.data.downloads import DownloadError, Patience, download
+from fgvp_eval.data.downloads import DownloadError, Patience, UnknownHostError, download
 from fgvp_eval.data.mirrors import Checksum
 
 BODY = bytes(range(256)) * 1200  # 300 kB: several blocks
@@ -86,6 +87,69 @@ def test_bytes_of_another_address_are_not_gone_on_from(server: DataServer, targe
     download(server.url + QUOTED, target, patience=QUICK)
     only_the_file(target)
     assert server.requests == [(QUOTED, None)]
+
+
+def test_resets_go_on_from_what_had_come(server: DataServer, target: Path) -> None:
+    server.files[NAME] = BODY[:90_000]  # a third of it is less than a block
+    server.resets[NAME] = 4
+    download(server.url + QUOTED, target, patience=QUICK)
+    assert target.read_bytes() == BODY[:90_000]
+    starts = [asked for _, asked in server.requests]
+    assert starts[:3] == [None, "bytes=30000-", "bytes=50000-"]
+
+
+@pytest.mark.parametrize(("moved", "named"), [(7, True), (0, False)])
+def test_wrong_ranges_have_an_end(
+    server: DataServer, target: Path, moved: int, named: bool
+) -> None:
+    server.moved, server.named_ranges = moved, named
+    server.drops[NAME] = 100  # each whole answer ends after its half, each range is a wrong one
+    with pytest.raises(DownloadError, match=r"another range|the connection ended"):
+        download(server.url + QUOTED, target, patience=QUICK)
+    assert len(server.requests) < 10
+
+
+def test_halves_of_two_versions_are_not_joined(server: DataServer, target: Path) -> None:
+    server.tags = False  # and no Last-Modified: nothing would show that the file has changed
+    server.drops[NAME] = 1
+    versions = iter([BODY[::-1]])
+
+    def change(count: int) -> None:
+        server.files[NAME] = next(versions, server.files[NAME])
+
+    download(server.url + QUOTED, target, patience=QUICK, on_bytes=change)
+    assert target.read_bytes() == BODY[::-1]
+
+
+@pytest.mark.parametrize("length", ["abc", "", "1e3", "-5", "²", None])
+def test_lengths_that_are_none(server: DataServer, target: Path, length: str | None) -> None:
+    server.length = length
+    server.ranges = False
+    download(server.url + QUOTED, target, checksum=RIGHT, patience=QUICK)
+    only_the_file(target)
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://127.0.0.1:port/x", "http://a b/c"])
+def test_sent_on_to_no_address(server: DataServer, target: Path, address: str) -> None:
+    server.moved_to[NAME] = address
+    with pytest.raises(DownloadError, match=r"refs%28unc%29\.p: "):
+        download(server.url + QUOTED, target, patience=QUICK)
+
+
+def test_unknown_hosts_are_asked_once(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    asked: list[str] = []
+
+    def no_host(host: str, *_: object, **__: object) -> None:
+        asked.append(host)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_host)
+    with pytest.raises(
+        UnknownHostError, match=r"^http://host\.example/x: there is no host\.example"
+    ):
+        download("http://host.example/x", target)
+    assert asked == ["host.example"]
 
 
 def test_server_without_ranges(server: DataServer, target: Path) -> None:

@@ -36,8 +36,9 @@ _EPILOG = f"""examples:
 splits: {", ".join((*SPLITS, *COLLECTIONS))}
 weights: {", ".join(WEIGHTS)}
 
-exit codes: 0 all is there; 1 failure; 2 wrong usage, or data that is broken or not the published;
-3 something is missing; 130 interrupted: the same command goes on from there
+exit codes: 0 all is there, also if its counts are not the published ones, which is said; 1 failure;
+2 wrong usage, or data that is broken; 3 something is missing; 130 interrupted: the same command
+goes on from there
 """
 _LOG = logging.getLogger("fgvp_eval")
 
@@ -91,7 +92,9 @@ def _run(words: Sequence[str]) -> int:
         _LOG.error("interrupted; go on with: %s", shlex.join([*_PROGRAM.split(), *words]))
         return EXIT_INTERRUPTED
     except OSError as error:  # a full disk, or a folder that may not be written
-        _LOG.error("failed: %s", error)
+        where = error.filename or _data_root(options)
+        again = shlex.join([*_PROGRAM.split(), *words])
+        _LOG.error("failed: %s: %s; go on with: %s", where, error.strerror or error, again)
         return EXIT_FAILURE
 
 
@@ -103,7 +106,7 @@ def _verify(options: argparse.Namespace) -> int:
     for name, lines in findings.items():
         print("\n".join([name, *map(_line, lines)]))
     states = {finding.state for lines in findings.values() for finding in lines}
-    if states & {"broken", "differs"}:
+    if "broken" in states:
         return EXIT_REFUSED
     return EXIT_INCOMPLETE if "missing" in states else EXIT_DONE
 
@@ -118,8 +121,8 @@ def _get(options: argparse.Namespace) -> int:
         if value < 1:
             raise UsageError(f"{name} must be at least 1, got {value}")
     base_url = options.base_url
-    if base_url is not None and urlsplit(base_url).scheme not in ("http", "https"):
-        raise UsageError(f"--base-url must begin with http:// or https://, got {base_url!r}")
+    if base_url is not None:
+        _check_address(base_url)
     splits, weights = _sorted_names(options.names)
     acquirer = Acquirer(
         root=_data_root(options),
@@ -135,15 +138,33 @@ def _get(options: argparse.Namespace) -> int:
     for failure in failures[:20]:
         _LOG.error("not had: %s", failure)
     if failures:
-        _LOG.error("%d files could not be had; the same command tries again", len(failures))
+        elsewhere = "" if base_url else ", with --base-url URL from another server"
+        what = "1 file" if len(failures) == 1 else f"{len(failures)} files"
+        _LOG.error("%s could not be had; the same command tries again%s", what, elsewhere)
         return EXIT_INCOMPLETE
     _LOG.info("all there")
     return EXIT_DONE
 
 
+def _check_address(url: str) -> None:
+    """Refuse what no request could be sent to."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and url.isascii()
+        _ = parts.port  # raises where it is no port
+    except ValueError as error:
+        raise UsageError(f"--base-url {url!r}: {error}") from None
+    if not usable or any(letter.isspace() for letter in url):
+        raise UsageError(
+            f"--base-url must be http://HOST/... or https://HOST/..., percent-encoded; got {url!r}"
+        )
+
+
 def _sorted_names(names: Sequence[str]) -> tuple[tuple[Split, ...], list[str]]:
     """Return the splits and the weights that are named, also comma separated."""
-    words = [word for name in names for word in name.split(",")]
+    words = [word.strip() for name in names for word in name.split(",")]
+    if not all(words):
+        raise UsageError("NAME must not be empty")
     splits = ",".join(word for word in words if word not in WEIGHTS)
     return parse_splits(splits) if splits else (), [word for word in words if word in WEIGHTS]
 

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fgvp_eval.data.archives import extract
-from fgvp_eval.data.downloads import DownloadError, Patience, download
+from fgvp_eval.data.downloads import DownloadError, Patience, UnknownHostError, download
 from fgvp_eval.data.inventory import annotation_ways, is_there, optional_pieces, read_contents
 from fgvp_eval.data.mirrors import Checksum, Piece, Source, image_piece, rebase, weights_piece
+from fgvp_eval.data.opening import whats_wrong
 from fgvp_eval.errors import DataError
 from fgvp_eval.progress import Progress
 from fgvp_eval.splits import Split
@@ -23,8 +25,6 @@ _LOG = logging.getLogger(__name__)
 _ARCHIVES = ".downloads"  # under the data root, for archives until they are unpacked
 # So many images in a row that cannot be had mean a server that is down, not images that are gone.
 _FAILURES_IN_A_ROW = 8
-# Beginnings of image files; a server's error page sent with status 200 must not become an image.
-_IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Acquirer:
     patience: Patience = field(default_factory=Patience)
     check: bool = True
     keep_archives: bool = False
+    _unknown_hosts: set[str | None] = field(default_factory=set, repr=False)
 
     def split(self, split: Split, *, images: bool = True) -> list[str]:
         """Get a split.
@@ -119,6 +120,10 @@ class Acquirer:
         wanted = piece if self.base_url is None else rebase(piece, self.base_url)
         said = []
         for source in wanted.sources:
+            host = urlsplit(source.url).hostname
+            if host in self._unknown_hosts:
+                said.append(f"{source.url}: there is no {host}, or no network")
+                continue
             try:
                 if source.members is None:
                     self._fetch(source, self.root / piece.path, images, stop)
@@ -128,6 +133,8 @@ class Acquirer:
                 said.append(f"{source.url}: the archive does not hold it")
             except (DownloadError, DataError) as error:
                 said.append(str(error))
+                if isinstance(error, UnknownHostError):
+                    self._unknown_hosts.add(host)
         raise DownloadError("; ".join(said))
 
     def _fetch(
@@ -138,14 +145,13 @@ class Acquirer:
         stop: threading.Event | None = None,
     ) -> None:
         """Download to ``target``; an image's bytes count towards the progress of all images."""
-        is_image = target.suffix in (".jpg", ".png")
         get = functools.partial(
             download,
             source.url,
             target,
             checksum=source.checksum if self.check else Checksum(),
             patience=self.patience,
-            check=_not_an_image if is_image else None,
+            check=lambda path: whats_wrong(path, target.name),
             stop=stop,
         )
         if images is not None:
@@ -170,7 +176,7 @@ class Acquirer:
             if not (self.root / path).is_file()
         }
         try:
-            found = extract(archive, lacking)
+            found = extract(archive, lacking, whats_wrong)
         except DataError:
             archive.unlink()  # or the next attempt would find it and fail the same way
             raise
@@ -213,9 +219,3 @@ class Acquirer:
                 give_up.set()  # Ctrl-C: those not begun are not begun
                 pool.shutdown(cancel_futures=True)
         return failures
-
-
-def _not_an_image(path: Path) -> str | None:
-    with path.open("rb") as file:
-        start = file.read(8)
-    return None if start.startswith(_IMAGE_STARTS) else "what it gives is no image"

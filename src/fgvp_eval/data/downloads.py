@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import random
+import re
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from fgvp_eval.data.mirrors import Checksum
@@ -21,11 +24,16 @@ from fgvp_eval.data_files import file_digest
 
 _LOG = logging.getLogger(__name__)
 _BLOCK = 1 << 16
+_NUMBER = re.compile("[0-9]{1,18}")
 _WORTH_ANOTHER_TRY = (408, 425, 429, 500, 502, 503, 504)
 
 
 class DownloadError(Exception):
     """An address does not give the file; the message is one line that begins with the address."""
+
+
+class UnknownHostError(DownloadError):
+    """The host of an address has none itself, which another attempt would not change."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,8 @@ def download(
         target: File to write; its folder is made.
         checksum: What is known of the file.
         patience: How long to keep trying.
-        check: Looks at the finished file and returns what is wrong with it, or None.
+        check: Looks at the finished file and returns what is wrong with it, or None. Without it
+            and without a checksum, a file counts as complete when the server says so.
         on_size: Told, whenever the server begins to send, the bytes of the whole file (None if it
             does not say) and how many of them are there already.
         on_bytes: Told the number of bytes of each block that arrives.
@@ -89,17 +98,18 @@ def download(
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.partial")
-    failures = 0
+    failures = most = 0
     stop = stop or threading.Event()
     while True:
         if stop.is_set():
             raise DownloadError(f"{url}: stopped")
-        before = _size(partial)
+        most = max(most, _size(partial))
         try:
-            resumed = _fetch(url, partial, patience.timeout, on_size, on_bytes)
+            resumed = _fetch(url, partial, checksum, patience.timeout, on_size, on_bytes)
         except _Dropped as dropped:
-            # Whoever makes progress may go on: a bad line needs many attempts for a large file.
-            failures = 1 if _size(partial) > before else failures + 1
+            # Whoever gets further than ever before may go on: a bad line needs many attempts for a
+            # large file. Getting again what was thrown away is no progress.
+            failures = 0 if _size(partial) > most else failures + 1
             if failures >= patience.attempts:
                 raise DownloadError(f"{url}: {dropped}") from None
             _wait(url, dropped, failures, patience, stop)
@@ -128,12 +138,15 @@ def mismatch(path: Path, checksum: Checksum) -> str | None:
 def _fetch(
     url: str,
     partial: Path,
+    checksum: Checksum,
     timeout: float,
     on_size: Callable[[int | None, int], None],
     on_bytes: Callable[[int], None],
 ) -> bool:
     """Make one attempt and return whether it went on from bytes of an earlier one."""
     start, validator = _resume_point(url, partial)
+    if not validator and not (checksum.sha256 or checksum.md5):
+        start = 0  # nothing would show that the rest is of another version
     headers = {"User-Agent": "fgvp-eval", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -146,8 +159,8 @@ def _fetch(
             if response.status == 206 and start == 0:
                 _discard(partial)
                 raise _Dropped("the server sent another range than the one asked for")
-            length = response.headers.get("Content-Length")
-            end = None if length is None else start + int(length)
+            length = response.headers.get("Content-Length", "")
+            end = start + int(length) if _NUMBER.fullmatch(length) else None
             _note(url, partial, response)
             on_size(end, start)
             _receive(response, partial, start, on_bytes)
@@ -156,7 +169,12 @@ def _fetch(
         return True
     except (URLError, HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
         reason = error.reason if isinstance(error, URLError) else error
+        if isinstance(reason, socket.gaierror):
+            host = urlsplit(url).hostname
+            raise UnknownHostError(f"{url}: there is no {host}, or no network") from None
         raise _Dropped(f"{type(reason).__name__}: {reason}") from None
+    except ValueError as error:  # an address that is none, also one that a server sent us to
+        raise DownloadError(f"{url}: {error}") from None
     if end is not None and _size(partial) < end:
         raise _Dropped(f"the connection ended after {_size(partial)} of {end} bytes")
     return start > 0
@@ -168,7 +186,7 @@ def _receive(
     with partial.open("r+b" if start else "wb") as file:
         file.seek(start)
         file.truncate()
-        while block := response.read(_BLOCK):
+        while block := response.read1(_BLOCK):  # what has come, so that a reset loses nothing
             file.write(block)
             on_bytes(len(block))
         file.flush()
@@ -199,7 +217,7 @@ def _wait(
     url: str, dropped: _Dropped, failures: int, patience: Patience, stop: threading.Event
 ) -> None:
     # Jitter keeps parallel downloads from coming back in step.
-    doubled = patience.first_wait * 2 ** (failures - 1) * random.uniform(0.75, 1.25)
+    doubled = patience.first_wait * 2 ** max(failures - 1, 0) * random.uniform(0.75, 1.25)
     seconds = min(dropped.wait if dropped.wait is not None else doubled, patience.longest_wait)
     _LOG.warning("%s: %s; again in %.1f s", url, dropped, seconds)
     stop.wait(seconds)
