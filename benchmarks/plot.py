@@ -1,6 +1,6 @@
 """Draw what the benchmarks measured: throughput, share of the bandwidth, where the time goes.
 
-    python benchmarks/plot.py [--results benchmarks/results] [--out docs/images] [--run RUN ...]
+    python benchmarks/plot.py [--results benchmarks/results] [--out runs/figures] [--run RUN ...]
 
 Draws what there is, and says what is not: ``cpu-throughput.png`` from the records of
 ``bench_cpu.py``, ``NAME-throughput.png`` and ``NAME-roofline.png`` from each record NAME.json of
@@ -20,6 +20,7 @@ import figures
 _EXAMPLE = """examples:
   python benchmarks/plot.py
   python benchmarks/plot.py --run runs/demo --run runs/demo-grid
+  python benchmarks/plot.py --out docs/images
 """
 
 
@@ -33,8 +34,9 @@ def main() -> int:
     parser.add_argument(
         "--results", type=Path, default=here / "results", help="default: benchmarks/results"
     )
+    # Not docs/images, whose figures are the project's own: a run of yours must not replace them.
     parser.add_argument(
-        "--out", type=Path, default=here.parent / "docs" / "images", help="default: docs/images"
+        "--out", type=Path, default=Path("runs/figures"), help="default: runs/figures"
     )
     parser.add_argument(
         "--run", type=Path, action="append", default=[], help="run folder; may be repeated"

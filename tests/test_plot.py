@@ -120,6 +120,15 @@ def test_the_committed_records_are_drawn(plot, tmp_path):
     assert "not drawn: time-split.png" in out
 
 
+def test_nothing_is_drawn_over_the_figures_of_the_docs(plot, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["plot.py", "--results", str(BENCHMARKS / "results")])
+    import plot as command
+
+    assert command.main() == 0
+    assert (tmp_path / "runs" / "figures" / "cpu-throughput.png").is_file()
+
+
 def test_what_is_missing_is_said(plot, tmp_path):
     (tmp_path / "other.json").write_text("{}")
     code, out, _ = plot("--results", tmp_path)
