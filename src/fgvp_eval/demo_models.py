@@ -6,10 +6,13 @@ nothing more. A table, a summary or a report that does not say so reads like a r
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from fgvp_eval.config import SplitSettings
 from fgvp_eval.splits import Split
+
+_LOG = logging.getLogger(__name__)
 
 
 def misplaced_demo_models(split: Split, settings: SplitSettings, needs_sam: bool) -> list[str]:
@@ -24,6 +27,12 @@ def misplaced_demo_models(split: Split, settings: SplitSettings, needs_sam: bool
         return []
     used = {"SAM": needs_sam and settings.sam == "demo", "CLIP": "demo" in settings.clip.split("+")}
     return [name for name, is_demo in used.items() if is_demo]
+
+
+def warn_of_demo_models(split: str, names: Sequence[str]) -> None:
+    """Say so if ``names`` are the demo's on this split, which is not."""
+    if names:
+        _LOG.warning("WARNING: %s: %s", split, demo_models_warning(names))
 
 
 def demo_models_warning(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import torch
 from fgvp_eval.clip_models import check_clip_name, split_ensemble
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.count_check import warn_of_counts
+from fgvp_eval.demo_models import warn_of_demo_models
 from fgvp_eval.devices import choose_device, device_name, use_one_thread
 from fgvp_eval.drawing import blur_facts
 from fgvp_eval.entity_trees import load_parser, parser_identity
@@ -160,6 +161,7 @@ def _groups_left(
     finished = total - sum(map(len, left))
     if processes.is_first:
         warn_of_counts(plan.name, plan.dataset.counts, plan.dataset.split.published)
+        warn_of_demo_models(plan.name, plan.demo_models)
         if finished:
             _LOG.info("%s: %d of %d images are done already", plan.name, finished, total)
     return [

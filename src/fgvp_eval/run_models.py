@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -10,10 +9,7 @@ import torch
 
 from fgvp_eval.clip_models import ClipModel, load_clips
 from fgvp_eval.config import EvalConfig, SplitSettings
-from fgvp_eval.demo_models import demo_models_warning
 from fgvp_eval.masks.sam_models import SamModel, find_checkpoint, load_sam
-
-_LOG = logging.getLogger(__name__)
 
 
 class Plan(Protocol):
@@ -27,18 +23,11 @@ class Plan(Protocol):
     def needs_sam(self) -> bool:
         """Whether its masks come from SAM."""
 
-    @property
-    def demo_models(self) -> Sequence[str]:
-        """Which models are the demo's although the split is not."""
-
 
 def load_models(
     plans: Sequence[Plan], config: EvalConfig, device: torch.device
 ) -> tuple[dict[str, tuple[ClipModel, ...]], dict[str, SamModel]]:
     """Return the CLIP ensembles and the SAMs that the plans need, by their options."""
-    names = dict.fromkeys(name for plan in plans for name in plan.demo_models)
-    if names:
-        _LOG.warning("%s", demo_models_warning(list(names)))
     sam_names = dict.fromkeys(plan.settings.sam for plan in plans if plan.needs_sam)
     data_root = config.folder_of_data()
     for name in sam_names:

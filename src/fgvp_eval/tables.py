@@ -154,8 +154,6 @@ def format_table(rows: Sequence[TableRow]) -> str:
         columns["post"] = [row.post for row in rows]
     if any(row.preset is not None for row in rows):
         columns["preset"] = [row.preset or "" for row in rows]
-    if any(row.demo_models for row in rows):
-        columns["models"] = [demo_models_cell(row.demo_models) for row in rows]
     left = len(columns)
     columns |= accuracies
     if any(row.published is not None for row in rows):
@@ -166,6 +164,9 @@ def format_table(rows: Sequence[TableRow]) -> str:
     columns["n"] = [str(row.metrics.n) for row in rows]
     columns["chance %"] = [_percent(row.metrics.chance) for row in rows]
     alignment = ["left"] * left + ["right"] * (len(columns) - left)
+    if any(row.demo_models for row in rows):
+        columns["models"] = [demo_models_cell(row.demo_models) for row in rows]
+        alignment.append("left")
     return tabulate(columns, "keys", tablefmt="github", disable_numparse=True, colalign=alignment)
 
 

@@ -83,7 +83,7 @@ def test_demo_models_are_marked_on_other_data(
     results, _, summary = read(tmp_path / "run")
     which = " and ".join(names)
     assert f"| demo {which} " in out
-    assert f"fgvp_eval: {which} " in err
+    assert f"WARNING: refcoco+_testA: {which} " in err
     assert f"**WARNING**: {which} " in summary
     assert results["config"]["settings"]["refcoco+_testA"]["demo_models"] == names
     report = (tmp_path / "run" / "report.html").read_text()

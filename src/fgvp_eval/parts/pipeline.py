@@ -15,6 +15,7 @@ import torch
 from fgvp_eval.clip_models import ClipModel, check_clip_name, split_ensemble
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.count_check import warn_of_counts
+from fgvp_eval.demo_models import warn_of_demo_models
 from fgvp_eval.devices import choose_device, device_name, use_one_thread
 from fgvp_eval.drawing import blur_facts
 from fgvp_eval.errors import DataError
@@ -147,6 +148,7 @@ def _outcomes(
     dataset, times = plan.dataset, scorer.times
     if processes.is_first:
         warn_of_counts(plan.name, dataset.counts, dataset.published)
+        warn_of_demo_models(plan.name, plan.demo_models)
     left = images_left(plan.name, len(dataset.images), done, processes)
     if not left:
         return
