@@ -126,7 +126,7 @@ def judge(
     """Choose the candidate of the highest score, the first of those that tie, and judge it.
 
     Args:
-        scores: N finite scores, N >= 1.
+        scores: N scores, N >= 1, all finite or all NaN.
         candidates_xyxy: N boxes.
         golds_xyxy: The annotated boxes, any of which counts, at least one.
     """

@@ -128,6 +128,7 @@ def final_scores(
     post: Post = "none",
     aggregate: Aggregate = "sum",
     kept: NDArray[np.bool_] | None = None,
+    as_released: bool = False,
 ) -> NDArray[np.float64]:
     """Return the scores that choose a candidate.
 
@@ -141,10 +142,11 @@ def final_scores(
         post: What is done.
         aggregate: How the modes become one.
         kept: ``[N]``, the candidates that the size prior keeps; None without one.
+        as_released: Relations are computed as the released code does; see :func:`relate`.
 
     Returns:
         ``[N]``: logits; with R or a size prior shares in 0 to 1, where candidates that are left
-        out have 0.
+        out have 0. With R as released they may all be NaN: then the first candidate is chosen.
 
     Raises:
         ValueError: Logits that ``post`` needs are not there.
@@ -171,4 +173,4 @@ def final_scores(
 
     boxes = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)  # [N, 4]
     boxes_xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    return relate(caption, boxes_xywh, score_text, kept=kept)
+    return relate(caption, boxes_xywh, score_text, kept=kept, as_released=as_released)

@@ -6,6 +6,7 @@ height) or ``_xyxy`` (left, top, right, bottom).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,8 @@ class Prediction:
         mode: Label of the row: mode names joined by ``+``.
         candidates_xyxy: The N candidate boxes.
         scores: Their N scores: logits, summed over modes and CLIP models, or what the
-            post-processing made of them.
+            post-processing made of them; all NaN where the released arithmetic of relations
+            divides 0 by 0, and then the first candidate is chosen.
         pred: Index of the chosen candidate, the first of those that tie.
         gold_xyxy: The annotated box; of several, the one that overlaps the chosen box most.
         iou: Overlap of the two boxes, 0 to 1.
@@ -134,13 +136,22 @@ class Prediction:
     phrases_by_mode: dict[str, dict[str, tuple[float, ...]]] | None = None
 
     def record(self) -> dict[str, Any]:
-        """Return what is written to ``samples.jsonl``: all that is not None."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        """Return what is written to ``samples.jsonl``: all that is not None.
+
+        JSON has no NaN: such scores are null.
+        """
+        scores = tuple(None if math.isnan(score) else score for score in self.scores)
+        return {
+            name: value
+            for name, value in dict(vars(self), scores=scores).items()
+            if value is not None
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Prediction:
         """Return the prediction that :meth:`record` was called on."""
-        return cls(**_with_tuples(record))
+        scores = tuple(math.nan if score is None else score for score in record["scores"])
+        return cls(**_with_tuples(dict(record, scores=scores)))
 
 
 def _with_tuples(value: Any) -> Any:

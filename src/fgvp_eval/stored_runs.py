@@ -90,7 +90,7 @@ def _prediction(line: str, where: str) -> Prediction:
         golds_xyxy = known.get("golds_xyxy") or (known["gold_xyxy"],)
         right = iou_matrix(known["candidates_xyxy"], golds_xyxy) > IOU_THRESHOLD  # [N, G]
         known["share_correct"] = float(np.mean(right.any(axis=1)))
-    return Prediction(**known)
+    return Prediction.from_record(known)
 
 
 def _frozen(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -81,8 +82,9 @@ class RowOutcome:
 
     @property
     def is_tied(self) -> bool:
-        """All candidates have one score, so that the first was taken."""
-        return self.bars[0].score == self.bars[-1].score and len(self.bars) > 1
+        """All candidates have one score or none, so that the first was taken."""
+        first, last = self.bars[0].score, self.bars[-1].score
+        return (first == last or math.isnan(first)) and len(self.bars) > 1
 
     @property
     def pictures_by_mode(self) -> dict[str, list[PromptPicture]]:
@@ -147,9 +149,10 @@ def _pictures(
 def _bars(
     scores: NDArray[np.float64], order: NDArray[np.intp], roles: Mapping[int, str]
 ) -> tuple[Bar, ...]:
-    low, high = float(scores.min()), float(scores.max())
+    shown = np.nan_to_num(scores, nan=0.0)  # [N]
+    low, high = float(shown.min()), float(shown.max())
     span = high - low or 1.0
     return tuple(
-        Bar(int(k), float(scores[k]), (float(scores[k]) - low) / span, roles.get(int(k), "other"))
+        Bar(int(k), float(scores[k]), (float(shown[k]) - low) / span, roles.get(int(k), "other"))
         for k in order[:_MOST_BARS]
     )
