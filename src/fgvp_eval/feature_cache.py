@@ -66,16 +66,19 @@ class FeatureCache:
             batch_size: Pictures that are encoded at once. Where memory does not suffice they are
                 fewer, and the name is the same: a later run gets the features that this one used.
         """
-        looks_at_masks = {mode: Mode(mode).spec.region is Region.MASK for mode in styles}
+        looked_at = {
+            mode: (style.order, Mode(mode).spec.region is Region.MASK)
+            for mode, style in styles.items()
+        }
         digests = {
-            masked: [image.digest(masked) for image in images]
-            for masked in set(looks_at_masks.values())
+            (order, masked): [image.drawn_on(order).digest(masked) for image in images]
+            for order, masked in set(looked_at.values())
         }
         names = {}
         for index, clip in enumerate(clips):
             for mode, style in styles.items():
                 model = (clip.identity(), str(clip.dtype))
-                drawn = (mode, style, digests[looks_at_masks[mode]])
+                drawn = (mode, style, digests[looked_at[mode]])
                 facts = (self._environment, model, drawn, batch_size)
                 names[index, mode] = hashlib.sha256(repr(facts).encode()).hexdigest()
         return names

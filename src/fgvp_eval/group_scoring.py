@@ -109,7 +109,7 @@ class GroupScorer:
             pixels = decode_image(record)  # [H, W, 3]
         with self._times.measure(self._source.stage):
             found = self._source.find(record, pixels)  # N boxes, masks [N, H, W]
-        return MaskedImage(pixels, found.masks, found.boxes_xyxy)
+        return MaskedImage(pixels, found.masks, found.boxes_xyxy, found.resized)
 
     def _unscored(self, record: ImageRecord, reason: str) -> list[Unscored]:
         _LOG.warning("not scored: %d sentences: %s", len(record.samples), reason)

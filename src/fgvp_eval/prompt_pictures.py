@@ -39,7 +39,11 @@ def draw_candidates(
     Returns:
         ``[K, n, 3, h, w]`` on ``device``.
     """
-    drawn = [(image, list(own)) for image, own in zip(images, candidates, strict=True) if own]
+    drawn = [
+        (image.drawn_on(style.order), list(own))
+        for image, own in zip(images, candidates, strict=True)
+        if own
+    ]
     height, width = style.drawn_size(spec.size)
     pictures = render_batch(
         [torch.from_numpy(image.pixels).permute(2, 0, 1) for image, _ in drawn],  # each [3, H, W]

@@ -35,12 +35,12 @@ def default_cache() -> EmbeddingCache:
     return EmbeddingCache(cache_folder() / "sam-embeddings")
 
 
-def embedding_key(model: SamModel, image: NDArray[np.uint8]) -> str:
+def embedding_key(model: SamModel, seen: NDArray[np.uint8]) -> str:
     """Return the name of an embedding: a hash of all that decides its values.
 
     Args:
         model: The SAM.
-        image: ``[H, W, 3]`` uint8 RGB.
+        seen: ``[h, w, 3]`` uint8 RGB, the image at the size of SAM's input, not yet padded.
     """
     sam = model.sam
     facts = (
@@ -55,8 +55,8 @@ def embedding_key(model: SamModel, image: NDArray[np.uint8]) -> str:
         device_name(sam.device),
         torch.__version__,
         metadata.version("segment-anything"),
-        image.shape,
+        seen.shape,
     )
     digest = hashlib.sha256(repr(facts).encode())
-    digest.update(np.ascontiguousarray(image).tobytes())
+    digest.update(np.ascontiguousarray(seen).tobytes())
     return digest.hexdigest()

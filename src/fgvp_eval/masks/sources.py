@@ -15,13 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from fgvp_eval.candidates import Candidates
+from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.masks.annotated import annotated_masks
 from fgvp_eval.masks.by_boxes import BOXES_AT_ONCE, box_masks
 from fgvp_eval.masks.by_grid import OFFICIAL_GRID, GridSettings, grid_masks
 from fgvp_eval.masks.cleanup import area_at, clean_masks
 from fgvp_eval.masks.embedding_cache import EmbeddingCache
 from fgvp_eval.masks.sam_models import SamModel
-from fgvp_eval.masks.sam_prompting import prompt_ready
+from fgvp_eval.masks.sam_prompting import moved_to_sam_frame, prompt_ready
 from fgvp_eval.out_of_memory import ShrinkingBatch
 from fgvp_eval.records import Box, ImageRecord
 
@@ -33,10 +34,12 @@ class MaskedBoxes:
     Attributes:
         boxes_xyxy: N boxes, N >= 1, in the order that breaks ties.
         masks: ``[N, H, W]`` bool on any device.
+        resized: As of :class:`MaskedImage`.
     """
 
     boxes_xyxy: tuple[Box, ...]
     masks: torch.Tensor
+    resized: MaskedImage | None = None
 
 
 class MaskSource(Protocol):
@@ -60,12 +63,15 @@ class BoxPrompts:
         clean_area: Holes and islands of fewer pixels are removed, measured in SAM's frame of long
             side 1024 as the official code does; 0 leaves masks as SAM gives them.
         cache: Where embeddings are kept; None for nowhere.
+        in_sam_frame: Masks are found, cleaned and drawn from in SAM's frame, as the official code
+            does, and not at the size of the image.
     """
 
     candidates: Candidates
     model: SamModel
     clean_area: float = 0.0
     cache: EmbeddingCache | None = None
+    in_sam_frame: bool = False
     stage: str = "sam"
     _batch: ShrinkingBatch = field(
         default_factory=lambda: ShrinkingBatch(BOXES_AT_ONCE, "boxes"), repr=False
@@ -75,8 +81,16 @@ class BoxPrompts:
         """See :class:`MaskSource`."""
         size = (pixels.shape[0], pixels.shape[1])
         boxes_xyxy = self.candidates.boxes_xyxy(image, size)
+        if not self.in_sam_frame:
+            return MaskedBoxes(boxes_xyxy, self._masks(pixels, boxes_xyxy))
+        moved, moved_xyxy = moved_to_sam_frame(pixels, boxes_xyxy)
+        resized = MaskedImage(moved, self._masks(moved, moved_xyxy), moved_xyxy)
+        return MaskedBoxes(boxes_xyxy, no_masks(len(boxes_xyxy), size), resized)
+
+    def _masks(self, pixels: NDArray[np.uint8], boxes_xyxy: tuple[Box, ...]) -> torch.Tensor:
+        area = area_at((pixels.shape[0], pixels.shape[1]), self.clean_area)
         masks = box_masks(prompt_ready(self.model, pixels, self.cache), boxes_xyxy, self._batch)
-        return MaskedBoxes(boxes_xyxy, clean_masks(masks, area_at(size, self.clean_area))[0])
+        return clean_masks(masks, area)[0]
 
 
 @dataclass(frozen=True)
@@ -139,4 +153,9 @@ class UnmaskedBoxes:
         """See :class:`MaskSource`."""
         size = (pixels.shape[0], pixels.shape[1])
         boxes_xyxy = self.candidates.boxes_xyxy(image, size)
-        return MaskedBoxes(boxes_xyxy, torch.zeros(len(boxes_xyxy), *size, dtype=torch.bool))
+        return MaskedBoxes(boxes_xyxy, no_masks(len(boxes_xyxy), size))
+
+
+def no_masks(count: int, size: tuple[int, int]) -> torch.Tensor:
+    """Return empty masks ``[count, *size]``, for prompts that never look at a mask."""
+    return torch.zeros(count, *size, dtype=torch.bool)
