@@ -213,6 +213,14 @@ def _add_post_processing(parser: argparse.ArgumentParser) -> None:
         f"{', '.join(PRESETS)}; default: none",
     )
     add(
+        "--as-released",
+        action=argparse.BooleanOptionalAction,
+        help="as the released FGVP code: masks of box prompts found, cleaned and drawn from at "
+        "long side 1024; relations in float32, 0/0 and all; without --preset also its drawing; "
+        "no: masks and prompts on the original image, relations in float64 without 0/0; "
+        "default: yes with --preset, else no",
+    )
+    add(
         "--post",
         choices=get_args(Post),
         help="R: spatial relations (needs spaCy); S: score subtraction; RS: both; default: none",
@@ -278,6 +286,7 @@ def parse_config(argv: Sequence[str]) -> EvalConfig:
         feature_cache=options.feature_cache,
         resume=options.resume,
         preset=None if options.preset is None else parse_preset(options.preset),
+        as_released=options.as_released,
         post=options.post,
         aggregate=options.aggregate,
         negatives=None if options.negatives is None else parse_negatives(options.negatives),

@@ -62,6 +62,8 @@ class SplitSettings:
         color: Colour of tints, fills and outlines: a name, ``random`` or ``text``; None for that
             of the drawing.
         drawing: Whose way of drawing; None for this package's own.
+        as_released: SAM's masks are found and drawn from at long side 1024, and relations are
+            computed in float32 with NaN where 0 is divided by 0, as the released code does.
         preset: Name of the preset that this follows, if any.
         changed: Options in which it departs from the preset.
     """
@@ -82,6 +84,7 @@ class SplitSettings:
     size_prior: float = 0.0
     color: str | None = None
     drawing: Drawing | None = None
+    as_released: bool = False
     preset: str | None = None
     changed: tuple[str, ...] = ()
 
@@ -120,6 +123,7 @@ class EvalConfig:
         feature_cache: Keep CLIP's features of candidates on disk.
         resume: Go on with the run that the run folder holds.
         preset: The row of the published table whose options are the defaults.
+        as_released: As in :class:`SplitSettings`; None is yes with a preset and no without.
         post, aggregate, negatives, template, size_prior, color: As in :class:`SplitSettings`.
         strict_data: Refuse data whose counts are not the published ones.
         part_input: What parts are looked for in: the object cut out, the whole image, or both.
@@ -146,6 +150,7 @@ class EvalConfig:
     feature_cache: bool | None = None
     resume: bool = True
     preset: Preset | None = None
+    as_released: bool | None = None
     post: Post | None = None
     aggregate: Aggregate | None = None
     negatives: int | None = None
@@ -193,6 +198,8 @@ class EvalConfig:
         # than to read back.
         default_clean = 0 if sam == "demo" else OFFICIAL_CLEAN_MASKS
         clean = default_clean if self.clean_masks is None else self.clean_masks
+        as_released = preset is not None if self.as_released is None else self.as_released
+        own_drawing: Drawing | None = "fgvp" if as_released else None
         settings = SplitSettings(
             modes=self.modes or (default_modes if preset is None else preset.modes),
             compare_modes=demo_table if compare is None else compare,
@@ -209,7 +216,8 @@ class EvalConfig:
             template=self.template or (DEFAULT_TEMPLATE if preset is None else preset.template),
             size_prior=self.size_prior or 0.0,
             color=self.color,
-            drawing=None if preset is None else preset.drawing,
+            drawing=own_drawing if preset is None else preset.drawing,
+            as_released=as_released,
         )
         if preset is None:
             return settings
@@ -239,6 +247,7 @@ def changes(settings: SplitSettings, preset: Preset, limit: int | None) -> tuple
         "template": settings.template != preset.template,
         "size-prior": settings.size_prior > 0,
         "color": settings.color is not None,
+        "as-released": not settings.as_released,
         "limit": limit is not None,
     }
     return tuple(name for name, differs in departs.items() if differs)

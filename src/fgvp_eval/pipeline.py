@@ -188,4 +188,6 @@ def _result(plan: SplitPlan, finished: Outcomes) -> SplitResult:
         unscored += outcome.unscored
         for label, predictions in outcome.rows.items():
             rows[label] += predictions
-    return SplitResult(plan.dataset, plan.settings, plan.masks, rows, unscored, plan.files_sha256)
+    return SplitResult(
+        plan.dataset, plan.settings, plan.masks, rows, unscored, plan.files_sha256, plan.frame
+    )

@@ -182,6 +182,7 @@ class SplitResult:
             sentences.
         unscored: Sentences that could not be scored.
         files_sha256: SHA-256 of every annotation and detections file, by path.
+        frame: Long side of the image that prompts but crops were drawn on; None for its own.
     """
 
     dataset: Dataset
@@ -190,6 +191,7 @@ class SplitResult:
     rows: dict[str, list[Prediction]]
     unscored: list[Unscored]
     files_sha256: dict[str, str]
+    frame: int | None = None
 
 
 class Scored(Protocol):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -46,6 +46,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("run", type=Path, metavar="RUN", help="run folder")
     add("--post", choices=get_args(Post), help="default: that of the run")
     add("--aggregate", choices=get_args(Aggregate), help="default: that of the run")
+    add(
+        "--as-released",
+        action=argparse.BooleanOptionalAction,
+        help="relations in the released float32 arithmetic, or in the mended one; pictures stay as "
+        "they were drawn; default: that of the run",
+    )
     add("--out", type=Path, metavar="DIR", help="write the rescored run here, for compare")
     return parser
 
@@ -58,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     options = build_parser().parse_args(argv)
     run = read_run(options.run)
-    rescored = rescore_run(run, options.post, options.aggregate)
+    rescored = rescore_run(run, options.post, options.aggregate, options.as_released)
     rows = stored_rows(rescored)
     if options.out is not None:
         _write(rescored, options.run, options.out)
@@ -66,13 +72,27 @@ def _run(argv: Sequence[str]) -> int:
     return EXIT_DONE
 
 
-def rescore_run(run: StoredRun, post: Post | None, aggregate: Aggregate | None) -> StoredRun:
+class _Wanted(NamedTuple):
+    """How scores are made; names are those of a run's settings."""
+
+    post: Post
+    aggregate: Aggregate
+    as_released: bool
+
+
+def rescore_run(
+    run: StoredRun,
+    post: Post | None,
+    aggregate: Aggregate | None,
+    as_released: bool | None = None,
+) -> StoredRun:
     """Return a run with its predictions made anew.
 
     Args:
         run: The run.
         post: Post-processing; None for the run's own.
         aggregate: How modes become one; None for the run's own.
+        as_released: Relations in the released arithmetic; None for the run's own.
 
     Raises:
         UsageError: The run did not store what this needs.
@@ -81,18 +101,23 @@ def rescore_run(run: StoredRun, post: Post | None, aggregate: Aggregate | None) 
     settings = {}
     for (split, label), predictions in run.rows.items():
         before = run.settings(split)
-        wanted: tuple[Post, Aggregate] = (
-            post or before.get("post", "none"),
-            aggregate or before.get("aggregate", "sum"),
+        as_stored = _Wanted(
+            before.get("post", "none"),
+            before.get("aggregate", "sum"),
+            bool(before.get("as_released", False)),
+        )
+        wanted = _Wanted(
+            post or as_stored.post,
+            aggregate or as_stored.aggregate,
+            as_stored.as_released if as_released is None else as_released,
         )
         departs = [
-            name
-            for name, value in zip(("post", "aggregate"), wanted, strict=True)
-            if value != before.get(name, value)
+            name.replace("_", "-")
+            for name, value in wanted._asdict().items()
+            if value != getattr(as_stored, name)
         ]
         changed = list(dict.fromkeys([*before.get("changed", []), *departs]))
-        settings[split] = dict(before, post=wanted[0], aggregate=wanted[1], changed=changed)
-        as_stored = before.get("post", "none"), before.get("aggregate", "sum")
+        settings[split] = dict(before, **wanted._asdict(), changed=changed)
         rows[split, label] = []
         with Progress(f"{split} {label}", len(predictions)) as progress:
             for prediction in predictions:
@@ -107,19 +132,21 @@ def rescore_run(run: StoredRun, post: Post | None, aggregate: Aggregate | None) 
 
 def _rescored(
     prediction: Prediction,
-    wanted: tuple[Post, Aggregate],
-    as_stored: tuple[Post, Aggregate],
+    wanted: _Wanted,
+    as_stored: _Wanted,
     run: StoredRun,
 ) -> Prediction:
     logits = SentenceLogits.stored(prediction)
     golds_xyxy = prediction.golds_xyxy or (prediction.gold_xyxy,)
     if logits is None:
         one_mode = "+" not in prediction.mode
-        if wanted[0] != as_stored[0] or (wanted[1] != as_stored[1] and not one_mode):
+        if wanted.post != as_stored.post or (
+            wanted.aggregate != as_stored.aggregate and not one_mode
+        ):
             raise _lacks(run, wanted, "each mode's scores", "RS")
         choice = judge(prediction.scores, prediction.candidates_xyxy, golds_xyxy)
         return replace(prediction, **vars(choice))
-    post, aggregate = wanted
+    post, aggregate, as_released = wanted
     if "S" in post and logits.negatives is None:
         raise _lacks(run, wanted, "the scores of negatives", "S or RS")
     if "R" in post and logits.phrases is None:
@@ -132,6 +159,7 @@ def _rescored(
         post=post,
         aggregate=aggregate,
         kept=kept,
+        as_released=as_released,
     )
     values = tuple(float(score) for score in scores)
     before = int(np.argmax(aggregate_modes(logits.sentence, aggregate)))
@@ -143,10 +171,10 @@ def _rescored(
     )
 
 
-def _lacks(run: StoredRun, wanted: tuple[str, str], what: str, needed: str) -> UsageError:
+def _lacks(run: StoredRun, wanted: _Wanted, what: str, needed: str) -> UsageError:
     return UsageError(
-        f"{run.path} did not store {what}, which --post {wanted[0]} --aggregate {wanted[1]} needs; "
-        f"a run with --post {needed} does"
+        f"{run.path} did not store {what}, which --post {wanted.post} --aggregate "
+        f"{wanted.aggregate} needs; a run with --post {needed} does"
     )
 
 

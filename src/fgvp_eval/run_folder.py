@@ -196,6 +196,7 @@ def _split_facts(result: SplitResult) -> dict[str, Any]:
     return {
         "proposals": result.settings.proposals.kind,
         "masks": result.masks,
+        "frame": result.frame,
         "count_check": {
             "ok": None if published is None else dataset.counts == published,
             "found": asdict(dataset.counts),
@@ -247,6 +248,7 @@ def _settings_facts(result: SplitResult) -> dict[str, Any]:
         "color": settings.color,
         "drawing": settings.drawing,
         "demo_models": list(demo_models(result)),
+        "as_released": settings.as_released,
         "preset": settings.preset,
         "changed": list(departures(result)),
         "published_percent": published_percent(result),

@@ -156,6 +156,7 @@ class SentenceScorer:
             post=settings.post,
             aggregate=settings.aggregate,
             kept=kept,
+            as_released=settings.as_released,
         )
         values = tuple(float(score) for score in scores)
         boxes_xyxy = {

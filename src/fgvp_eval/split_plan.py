@@ -13,6 +13,7 @@ from fgvp_eval.demo_models import misplaced_demo_models
 from fgvp_eval.drawing import DrawStyle, draw_styles
 from fgvp_eval.image_groups import TYPICAL_GRID_MASKS, group_images
 from fgvp_eval.masks.by_grid import GridSettings, grid_settings
+from fgvp_eval.masks.cleanup import SAM_FRAME
 from fgvp_eval.masks.embedding_cache import default_cache
 from fgvp_eval.masks.sam_models import SamModel
 from fgvp_eval.masks.sources import (
@@ -67,6 +68,16 @@ class SplitPlan:
         return grid_settings(self.settings.sam)
 
     @property
+    def frame(self) -> int | None:
+        """Long side of the image that prompts are drawn on; None for the image's own size.
+
+        The released code goes by way of SAM's frame where SAM is prompted with boxes, which FGVP's
+        rows do; ReCLIP's and RedCircle's rows have no masks, and crops are always the original's.
+        """
+        released = self.settings.as_released and self.settings.drawing == "fgvp"
+        return SAM_FRAME if released and self.masks == "sam" else None
+
+    @property
     def needs_sam(self) -> bool:
         """Candidates or masks come from SAM."""
         return self.masks in ("sam", "sam-grid")
@@ -104,7 +115,13 @@ class SplitPlan:
         area = float(self.settings.clean_masks)
         if self.masks == "sam-grid":
             return GridPrompts(sam, self.grid, clean_area=area, cache=cache)
-        return BoxPrompts(self.candidates, sam, clean_area=area, cache=cache)
+        return BoxPrompts(
+            self.candidates,
+            sam,
+            clean_area=area,
+            cache=cache,
+            in_sam_frame=self.frame is not None,
+        )
 
 
 def read_plan(config: EvalConfig, split: Split) -> SplitPlan:

@@ -43,6 +43,7 @@ class TableRow:
         demo_models: Which models are the demo's although the split is not.
         published: The number printed for that row of the published table, in percent; None where
             nothing compares.
+        as_released: Drawn and computed as the released code does.
     """
 
     split: str
@@ -53,6 +54,7 @@ class TableRow:
     preset: str | None = None
     demo_models: tuple[str, ...] = ()
     published: float | None = None
+    as_released: bool = False
 
 
 def table_rows(report: RunReport) -> list[TableRow]:
@@ -73,6 +75,7 @@ def table_rows(report: RunReport) -> list[TableRow]:
                     preset=preset,
                     demo_models=demo_models(result),
                     published=published_percent(result),
+                    as_released=settings.as_released,
                 )
             )
     return rows
@@ -83,6 +86,7 @@ def stored_rows(run: StoredRun) -> list[TableRow]:
     rows = []
     for (split, label), predictions in run.rows.items():
         settings = run.settings(split)
+        changed = settings.get("changed", [])
         rows.append(
             TableRow(
                 split=split,
@@ -90,9 +94,11 @@ def stored_rows(run: StoredRun) -> list[TableRow]:
                 label=label,
                 metrics=measure(predictions),
                 post=settings.get("post", "none"),
-                preset=preset_label(settings.get("preset"), settings.get("changed", [])),
+                preset=preset_label(settings.get("preset"), changed),
                 demo_models=tuple(settings.get("demo_models", [])),
                 published=settings.get("published_percent"),
+                # Rescoring changes relations and no picture: then it is neither way as released.
+                as_released=settings.get("as_released", False) and "as-released" not in changed,
             )
         )
     return rows
@@ -154,6 +160,8 @@ def format_table(rows: Sequence[TableRow]) -> str:
         columns["post"] = [row.post for row in rows]
     if any(row.preset is not None for row in rows):
         columns["preset"] = [row.preset or "" for row in rows]
+    if any(row.as_released for row in rows):
+        columns["as released"] = ["yes" if row.as_released else "no" for row in rows]
     left = len(columns)
     columns |= accuracies
     if any(row.published is not None for row in rows):
@@ -261,6 +269,7 @@ def _split_paragraph(result: SplitResult) -> str:
         f"- masks: {_MASK_SOURCES[result.masks]}",
         f"- on disk: {counts.refs} objects, {counts.images} images, {counts.sentences} sentences",
     ]
+    lines += _arithmetic_lines(result)
     if result.settings.preset is not None and result.settings.proposals.kind != "detections":
         lines.append(
             f"- no published number stands beside these: that of {result.settings.preset} is of a "
@@ -280,6 +289,25 @@ def _split_paragraph(result: SplitResult) -> str:
         f"- not scored: `{unscored.sample_id}`: {unscored.reason}" for unscored in result.unscored
     ]
     return "\n".join(lines)
+
+
+def _arithmetic_lines(result: SplitResult) -> list[str]:
+    """Say which of the two arithmetics a row of the published table was made with."""
+    settings = result.settings
+    if settings.as_released:
+        place = "on the original image"
+        if result.frame is not None:
+            place = f"on the image at long side {result.frame}, where its masks were found"
+        return [
+            f"- as released (`--as-released`): prompts are drawn {place}, crops cut from the "
+            "original; relations are computed in float32, and 0 / 0 chooses the first candidate"
+        ]
+    if settings.preset is not None:
+        return [
+            "- not as released (`--no-as-released`): prompts are drawn on the original image; "
+            "relations are computed in float64, and nothing is divided by zero"
+        ]
+    return []
 
 
 def _interval(low_high: tuple[float, float] | None) -> str:

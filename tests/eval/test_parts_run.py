@@ -196,6 +196,7 @@ def test_missing_annotations(refusal: Any, tmp_path: Path) -> None:
         (("--post", "R"), "parts have no relations; choices: none, S"),
         (("--size-prior", "0.05"), "--size-prior has no meaning for splits of parts"),
         (("--template", "this is {}"), "--template has no meaning for splits of parts"),
+        (("--as-released",), "--as-released has no meaning for splits of parts"),
         (("--part-input", "crop"), "--part-input: invalid choice: 'crop'"),
     ],
 )

@@ -130,6 +130,55 @@ def test_rescoring_as_it_was_changes_nothing(start: Any, tmp_path: Path) -> None
     assert (tmp_path / "again/samples.jsonl").read_text() == (folder / "samples.jsonl").read_text()
 
 
+def test_relations_are_rescored_in_either_arithmetic(start: Any, tmp_path: Path) -> None:
+    words = ("--modes", "crop,D4", "--post", "RS")
+    runs = {way: start(way, *words, f"--{way}") for way in ("as-released", "no-as-released")}
+    released, mended = (read(runs[way])[1] for way in runs)
+    assert [one["scores"] for one in released] != [one["scores"] for one in mended]
+    for way, folder in runs.items():
+        made = tmp_path / f"again-{way}"
+        assert rescore.main([str(folder), "--out", str(made)]) == 0
+        assert (made / "samples.jsonl").read_bytes() == (folder / "samples.jsonl").read_bytes()
+        there, back = tmp_path / f"there-{way}", tmp_path / f"back-{way}"
+        other = next(name for name in runs if name != way)
+        assert rescore.main([str(folder), f"--{other}", "--out", str(there)]) == 0
+        settings = read(there)[0]["config"]["settings"][SPLIT]
+        assert settings["as_released"] == (other == "as-released")
+        assert settings["changed"] == ["as-released"]
+        assert rescore.main([str(there), f"--{way}", "--out", str(back)]) == 0
+        assert (back / "samples.jsonl").read_bytes() == (folder / "samples.jsonl").read_bytes()
+
+
+def test_scores_that_are_nan_go_through_all_files(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def undefined(caption: str, boxes: Any, *_: Any, **__: Any) -> Any:
+        return np.full(len(boxes), np.nan)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    monkeypatch.setattr("fgvp_eval.postprocess.relate", undefined)
+    folder = start("run", "--preset", "fgvp-r")
+    for path in (*folder.glob("*.jsonl"), folder / "results.json"):
+        texts = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+        for text in filter(None, texts):
+            json.loads(text, parse_constant=refuse)
+    results, samples = read(folder)
+    assert all(sample["scores"] == [None] * 3 for sample in samples)
+    assert all(sample["pred"] == 0 for sample in samples)
+    metrics = results["metrics"][SPLIT]["crop+blur_reverse_mask"]
+    assert metrics["recall_at"]["1"] == metrics["accuracy"]
+    assert (
+        "All candidates tie (nan), and the first is taken" in (folder / "report.html").read_text()
+    )
+    written = (folder / "samples.jsonl").read_bytes()
+    (folder / "samples.jsonl").unlink()
+    assert (start("run", "--preset", "fgvp-r") / "samples.jsonl").read_bytes() == written
+    assert rescore.main([str(folder), "--out", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "samples.jsonl").read_bytes() == written
+
+
 @pytest.mark.parametrize(
     ("post", "words", "match"),
     [

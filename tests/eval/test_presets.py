@@ -1,5 +1,6 @@
 """Rows of the published table: options, drawing, and where their numbers may stand."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,28 @@ def test_name_of_a_preset_has_no_case() -> None:
         (("--limit", "3", "--color", "text"), ("color", "limit")),
         (("--template", "{}", "--aggregate", "max"), ("aggregate", "template")),
         (("--sam", "vit_h:/weights/file.pth", "--negatives", "500"), ()),
+        (("--no-as-released",), ("as-released",)),
     ],
 )
 def test_options_beside_a_preset_win_and_are_named(
     words: tuple[str, ...], changed: tuple[str, ...]
 ) -> None:
     assert settings("--split", "refcoco_val", "--preset", "fgvp-s", *words).changed == changed
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), (False, None)),
+        (("--as-released",), (True, "fgvp")),
+        (("--preset", "fgvp-r"), (True, "fgvp")),
+        (("--preset", "reclip-r"), (True, "reclip")),
+        (("--preset", "fgvp-r", "--no-as-released"), (False, "fgvp")),
+    ],
+)
+def test_as_released_goes_with_a_preset(words: tuple[str, ...], expected: Any) -> None:
+    found = settings("--split", "refcoco_val", *words)
+    assert (found.as_released, found.drawing) == expected
 
 
 def test_demo_keeps_its_models_under_a_preset() -> None:
@@ -156,8 +173,48 @@ def test_presets_run_with_the_demo_models(run: Any, root: Any, tmp_path: Path, n
     assert body[head.index("preset")] == f"{name} (changed: clean-masks, sam, clip, limit, data)"
     assert "published %" not in head  # nothing was published for testA
     assert body[head.index("post")] == PUBLISHED[name][2]
+    assert body[head.index("as released")] == "yes"
     summary = (tmp_path / "run" / "summary.md").read_text()
     assert PRESETS[name].note in summary
+    assert "- as released (`--as-released`)" in summary
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["config"]["settings"]["refcoco+_testA"]["as_released"]
+    # Only FGVP's rows have masks of SAM, which the released code finds at long side 1024.
+    expected = 1024 if name.startswith("fgvp") else None
+    assert results["splits"]["refcoco+_testA"]["frame"] == expected
+    assert ("at long side 1024" in summary) == (expected is not None)
+
+
+@pytest.mark.usefixtures("random_models")
+def test_the_mended_way_is_another_run_and_says_so(
+    run: Any, refusal: Any, root: Any, tmp_path: Path
+) -> None:
+    root.save(root.detections())
+    words = ("--split", "refcoco+_testA", "--data-root", root.path, "--preset", "fgvp-r")
+    words = (*words, "--sam", "demo", "--clip", "demo", "--limit", "4")
+    assert run(*words, "--out", "released")[0] == 0
+    assert "as_released" in refusal(*words, "--no-as-released", "--out", "released")
+    code, out, err = run(*words, "--no-as-released", "--out", "mended")
+    assert code == 0, err
+    head, body = cells(out)
+    assert "as-released" in body[head.index("preset")]
+    assert "as released" not in head
+    results = json.loads((tmp_path / "mended" / "results.json").read_text())
+    assert not results["config"]["settings"]["refcoco+_testA"]["as_released"]
+    assert results["splits"]["refcoco+_testA"]["frame"] is None
+    assert "- not as released" in (tmp_path / "mended" / "summary.md").read_text()
+    samples = [
+        [json.loads(line) for line in (tmp_path / name / "samples.jsonl").open()]
+        for name in ("released", "mended")
+    ]
+    for released, mended in zip(*samples, strict=True):
+        assert released["candidates_xyxy"] == mended["candidates_xyxy"]
+        crops, masks = (
+            [sample["scores_by_mode"][mode] for sample in (released, mended)]
+            for mode in ("crop", "blur_reverse_mask")
+        )
+        assert crops[0] == crops[1]
+        assert masks[0] != masks[1]
 
 
 @pytest.mark.usefixtures("random_models")

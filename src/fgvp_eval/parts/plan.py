@@ -119,6 +119,7 @@ def chosen_conditions(config: EvalConfig, split: Split) -> tuple[Condition, ...]
     post = config.settings(split).post
     pointless = {
         "--preset": config.preset is not None,
+        "--as-released": bool(config.as_released),
         "--negatives": config.negatives is not None,
         "--aggregate max": config.aggregate == "max",
         "--size-prior": bool(config.size_prior),
