@@ -40,10 +40,10 @@ class TableRow:
         metrics: What was measured.
         post: The post-processing.
         preset: Name of the preset and, in brackets, what departs from it; None without one.
-        demo_models: Which models are the demo's although the split is not.
         published: The number printed for that row of the published table, in percent; None where
             nothing compares.
         as_released: Drawn and computed as the released code does.
+        demo_models: Which models are the demo's although the split is not.
     """
 
     split: str
@@ -52,9 +52,9 @@ class TableRow:
     metrics: Metrics
     post: str = "none"
     preset: str | None = None
-    demo_models: tuple[str, ...] = ()
     published: float | None = None
     as_released: bool = False
+    demo_models: tuple[str, ...] = ()
 
 
 def table_rows(report: RunReport) -> list[TableRow]:
