@@ -26,19 +26,20 @@ from fgvp_kernels.backends.triton_windows import (
     NOTHING,
     SOFT,
 )
+from fgvp_kernels.ellipses import MOST_SIDES
 
 # Sizes that are multiples of 16 at the usual picture sizes (224, 336, 384, 448), and always for
 # pitches and strides; the compiler is told, as it is at a launch.
 _ALIGNED = {"area", "width", "length", "pitch", "mask_length", "stride_words"}
 _ALIGNED |= {"height", "mask_pitch", "plane_pitch"}
-_FLOATS = {"factor", "alpha", "red", "green", "blue", "radius", "outwards", "inwards"}
+_FLOATS = {"factor", "alpha", "red", "green", "blue", "radius"}
 _INT32 = {"words_ptr", "taps_ptr", "tasks_ptr", "groups_ptr", "images_ptr", "table_ptr"}
 _INT32 |= {"band_ptr", "ends_ptr", "starts_ptr", "owners_ptr", "mask_taps_ptr"}
-_INT32 |= {"shown_ptr", "spans_ptr", "frames_ptr", "sizes_ptr"}
+_INT32 |= {"shown_ptr", "spans_ptr", "frames_ptr", "sizes_ptr", "runs_ptr"}
 _INT64 = {"offsets_ptr"}
 _FP32 = {"matrix_ptr", "fractions_ptr", "constants_ptr", "weights_ptr", "blurred_ptr"}
 _FP32 |= {"boxes_ptr", "scales_ptr", "shares_ptr", "d_canvas_ptr", "d_blurred_ptr"}
-_FP32 |= {"d_masks_ptr", "colors_ptr", "finish_ptr"}
+_FP32 |= {"d_masks_ptr", "colors_ptr", "finish_ptr", "corners_ptr"}
 
 
 @dataclass(frozen=True)
@@ -198,8 +199,24 @@ def _words() -> list[Variant]:
             for at, number, registers in (("canvas", 1, 128), ("image", 2, 224))
         ),
         *(
-            Variant(f"pack {name}", shapes, {"SHAPE": number, "OUTLINE": True, **block}, {}, 64, 8)
-            for number, name in enumerate(("boxes", "ellipses", "rings"))
+            Variant(
+                f"runs of {name}",
+                triton_regions.shape_runs_kernel,
+                {"SHAPE": number, "OUTLINE": True, "THIN": thin, "SIDES": MOST_SIDES, "BLOCK": 128},
+                {},
+                128,
+            )
+            for name, number, thin in (
+                ("boxes", 0, False),
+                ("ellipses", 1, False),
+                ("thin ellipses", 1, True),
+                ("rings", 2, False),
+                ("thin rings", 2, True),
+            )
+        ),
+        *(
+            Variant(f"pack {name}", shapes, {"OUTLINE": outline, **block}, {}, 64, 8)
+            for name, outline in (("shapes", False), ("lines", True))
         ),
         Variant("boundary", triton_regions.boundary_kernel, block, {}, 64, 8),
         Variant("widen", triton_regions.widen_kernel, block, {}, 64, 8),

@@ -218,33 +218,90 @@ def region_of(mode, mask, box, canvas, size):
     if kind == "mask":
         return mask
     if kind == "contour":
-        cross = ndimage.generate_binary_structure(2, 1)
-        edge = (mask > 0) & ~ndimage.binary_erosion(mask > 0, cross)
-        return ndimage.binary_dilation(edge, np.ones((3, 3)))
+        return contour_line(mask > 0)
     y, x = np.mgrid[: canvas[0], : canvas[1]]
     if kind == "nothing" or box is None:
         return np.zeros(canvas, bool)
     limit = np.array([canvas[1] - 1, canvas[0] - 1] * 2)
     if kind == "point":
         centre, radius = np.trunc((box[:2] + box[2:]) / 2), int(0.06 * min(size))
-        reach = np.hypot(x - centre[0], y - centre[1])
-        return (reach <= radius + 1.4) & ((reach >= radius - 1.8) | (radius <= 1.8))
+        return ellipse(canvas, centre, np.array([radius, radius]), 1)
     box = np.clip(box, 0, limit)
     if kind in ("box", "box_line"):
         x0, y0, x1, y1 = np.trunc(box)
-        outer = (x >= x0 - 1) & (x <= x1 + 1) & (y >= y0 - 1) & (y <= y1 + 1)
+        outer = np.hypot(x - np.clip(x, x0, x1), y - np.clip(y, y0, y1)) <= 1
         hollow = (x >= x0 + 2) & (x <= x1 - 2) & (y >= y0 + 2) & (y <= y1 - 2)
         filled = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
         return filled if kind == "box" else outer & ~hollow
     radii = (box[2:] - box[:2]) / 2
     centre, radii = np.trunc(box[:2] + radii), np.trunc(radii)
-    within = _within(x, y, centre, radii + 0.5)
-    if kind == "circle":
-        return within
-    hollow = (radii > 1.5).all() and _within(x, y, centre, radii - 1.5, strict=True)
-    return _within(x, y, centre, radii + 1.5) & ~np.broadcast_to(hollow, canvas)
+    return ellipse(canvas, centre, radii, None if kind == "circle" else 1)
 
 
-def _within(x, y, centre, radii, strict=False):
-    distance = ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2
-    return distance < 1 if strict else distance <= 1
+def contour_line(mask):
+    """The line two wide that OpenCV draws along the boundary of a mask: bool ``[h, w]``."""
+    cross = ndimage.generate_binary_structure(2, 1)
+    line = ndimage.binary_dilation(mask & ~ndimage.binary_erosion(mask, cross), cross)
+    y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    for flip in (False, True):  # steps down to the right, and to the left
+        m = mask[:, ::-1] if flip else mask
+        view = line[:, ::-1] if flip else line
+        steps = m[:-1, :-1] & m[1:, 1:] & ~(m[1:, :-1] & m[:-1, 1:])
+        for top, left in zip(*np.nonzero(steps), strict=True):
+            along, across = (x - left) + (y - top), (x - left) - (y - top)
+            view |= (along >= 0) & (along <= 2) & (np.abs(across) <= 2)  # a rectangle
+    return line
+
+
+def ellipse(canvas, centre, radii, half):
+    """What OpenCV draws for an ellipse: a polygon, filled where ``half`` is None, or else a
+    rectangle ``half`` a pixel to either side along each of its sides and a disc on each corner."""
+    count = next(n for start, n in ((15, 72), (10, 20), (3, 12), (0, 4)) if max(radii) >= start)
+    turns = np.arange(count) * 2 * np.pi / count
+    corners = np.round([np.cos(turns), np.sin(turns)], 7).T * radii  # [count, 2]
+    ends = np.roll(corners, -1, 0)
+    y, x = np.mgrid[: canvas[0], : canvas[1]]
+    x, y = x - centre[0], y - centre[1]
+    if half is None:
+        return _between(x, y, list(zip(corners, ends, strict=True)))
+    picture = np.zeros(canvas, bool)
+    for p, q in zip(corners, ends, strict=True):
+        length = np.hypot(*(q - p))
+        aside = half * np.array([q[1] - p[1], p[0] - q[0]]) / (length or 1)
+        sides = [(p + aside, q + aside), (p - aside, q - aside)]
+        sides += [(p + aside, p - aside), (q + aside, q - aside)]
+        picture |= _between(x, y, sides)
+        disc = np.floor(p + 0.5)
+        picture |= np.hypot(x - disc[0], y - disc[1]) <= half
+    return picture
+
+
+def _between(x, y, lines):
+    """All pixels between the outermost ones of ``lines`` in each row."""
+    pixels = np.concatenate([_pixels_of(*line) for line in lines])
+    result = np.zeros(x.shape, bool)
+    for row in np.unique(pixels[:, 1]):
+        columns = pixels[pixels[:, 1] == row, 0]
+        result |= (y == row) & (x >= columns.min()) & (x <= columns.max())
+    return result
+
+
+def _pixels_of(p, q):
+    """Where OpenCV steps along a line with its longer axis, and row by row: int ``[pixels, 2]``."""
+    pixels = [np.floor(p + 0.5), np.floor(q + 0.5)]
+    axis = 0 if abs(q[0] - p[0]) > abs(q[1] - p[1]) else 1
+    if p[axis] > q[axis]:
+        p, q = q, p
+    step = (q - p) / max(q[axis] - p[axis], 1e-9) * (1 - 2.0**-16)
+    start = p.copy()
+    start[axis], step[axis] = np.floor(p[axis] + 0.5), 1
+    for i in range(int(q[axis] - p[axis]) + 1):
+        pixels.append(np.floor(start + i * step + (0.5, 0.5)))
+    if p[1] > q[1]:
+        p, q = q, p
+    first, last = np.floor(p[1] + 0.5), np.floor(q[1] + 0.5)
+    for i in range(int(last - first)):
+        pixels.append(
+            np.array([np.floor(p[0] + 0.5 + i * (q[0] - p[0]) / (last - first)), first + i])
+        )
+    return np.array(pixels)

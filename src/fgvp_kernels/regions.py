@@ -1,17 +1,19 @@
 """Rasterising the regions that modes mark: boxes, ellipses, rings and outlines.
 
-Coordinates follow the released FGVP code, which draws with OpenCV: corners are truncated to whole
-pixels, the right and bottom edges belong to the box, and an outline of width ``w`` reaches
-``w // 2`` pixels to either side of the line.
+They are drawn as the released FGVP code draws them, with OpenCV: corners are truncated to whole
+pixels, the right and bottom edges belong to the box, and an outline of width ``w`` > 1 reaches
+``(w + 1) // 2`` pixels to either side of the line, with round corners.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
+from fgvp_kernels.ellipses import FARTHEST, NOWHERE, ellipse_runs, half_width, ring_runs
 from fgvp_kernels.frames import Order, Size
 from fgvp_kernels.mask_stacks import windows
 from fgvp_kernels.modes import Effect, ModeSpec, Region
@@ -19,42 +21,30 @@ from fgvp_kernels.modes import Effect, ModeSpec, Region
 # Radius of the keypoint ring as a share of the picture's side; the released code's constant.
 KEYPOINT_RADIUS = 0.06
 
-# How far a line covers pixel centres beyond its whole-pixel reach, (inwards, outwards). OpenCV
-# draws a small ring as a polygon, whose chords run inside the circle.
-ELLIPSE_MARGIN = (0.5, 0.5)
-RING_MARGIN = (0.8, 0.4)
-
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """Regions that follow from boxes alone: one shape each, of which another may be cut out.
+    """Regions that follow from boxes alone: two runs of pixels in every row of the canvas.
 
     Attributes:
-        ellipse: The shapes are ellipses (centre x, y and radii), else boxes (x0, y0, x1, y1, ends
-            included). A radius that is not positive or an end before its start means no shape.
-        outer: float ``[n, 4]`` in pixels.
-        inner: float ``[n, 4]``, what is cut out of ``outer``; an ellipse is cut without its line.
+        runs: int32 ``[n, 4, h]``: first column and negated last column of one run, then of the
+            other. They may overlap and leave the canvas; an empty one begins after its end.
+        bounds: float ``[n, 4]`` xyxy, ends included: no run leaves these boxes.
     """
 
-    ellipse: bool
-    outer: torch.Tensor
-    inner: torch.Tensor
+    runs: torch.Tensor
+    bounds: torch.Tensor
 
     def boxes(self, canvas: Size) -> torch.Tensor:
         """Whole-pixel boxes that hold the shapes: int64 ``[n, 4]`` xyxy, ends excluded, on the CPU.
 
         All zeros where there is no shape on the canvas.
         """
-        outer = self.outer.cpu()
-        low, high = outer[:, :2], outer[:, 2:]  # [n, 2], x and y
-        some = (high >= low).all(1)
-        if self.ellipse:
-            some = (high > 0).all(1)
-            low, high = low - high, low + high
-        sides = low.new_tensor([canvas[1], canvas[0]])
-        start = torch.minimum(low.ceil().clamp(min=0), sides)
-        stop = torch.minimum((high.floor() + 1).clamp(min=0), sides)
-        some &= (stop > start).all(1)
+        bounds = self.bounds.cpu()
+        sides = bounds.new_tensor([canvas[1], canvas[0]])
+        start = torch.minimum(bounds[:, :2].clamp(min=0), sides)  # [n, 2], x and y
+        stop = torch.minimum((bounds[:, 2:] + 1).clamp(min=0), sides)
+        some = (stop > start).all(1)
         return torch.where(some[:, None], torch.cat([start, stop], 1), 0).long()
 
 
@@ -72,30 +62,51 @@ def region_shapes(
         side: Side of the picture in pixels, for the keypoint's radius.
     """
     outline = spec.effect is Effect.OUTLINE
-    reach = width // 2
-    nothing = boxes.new_tensor([0.0, 0.0, -1.0, -1.0])
+    half = half_width(width, canvas) if outline else 0
     if spec.region is Region.BOX:
-        corners = clamp_boxes(boxes, canvas).trunc()  # [n, 4]
-        outwards = boxes.new_tensor([-1.0, -1.0, 1.0, 1.0])
-        outer = corners + (reach * outwards if outline else 0.0)
-        inner = corners - (reach + 1) * outwards if outline else nothing.expand_as(corners)
-        return Shapes(False, torch.where(some[:, None], outer, nothing), inner)
-    if spec.region is Region.POINT:
-        centre = ((boxes[:, :2] + boxes[:, 2:]) / 2).trunc()  # [n, 2], x and y
-        radii = torch.full_like(centre, int(KEYPOINT_RADIUS * side))  # [n, 2]
-        margin = RING_MARGIN
+        low, high = clamp_boxes(boxes, canvas).trunc().chunk(2, 1)  # [n, 2] each
+        runs = _box_runs(low, high, half if outline else None, canvas[0])
+    elif spec.region is Region.POINT:
+        centres = ((boxes[:, :2] + boxes[:, 2:]) / 2).trunc().clamp(-FARTHEST, FARTHEST)
+        radii = torch.full_like(centres, int(KEYPOINT_RADIUS * side))  # [n, 2]
+        if width == 1:
+            runs = ring_runs(centres, radii, canvas[0])
+        else:
+            runs = ellipse_runs(centres, radii, width, canvas)
+        low, high = centres - radii, centres + radii
     else:
         corners = clamp_boxes(boxes, canvas)  # [n, 4]
         radii = (corners[:, 2:] - corners[:, :2]) / 2  # [n, 2]
-        centre, radii = (corners[:, :2] + radii).trunc(), radii.trunc()
-        margin = ELLIPSE_MARGIN
-    if not outline:
-        # Half a pixel more, so that a radius of 0 leaves a line one pixel wide.
-        outer = torch.cat([centre, radii + 0.5], 1)  # [n, 4]
-        return Shapes(True, torch.where(some[:, None], outer, nothing), nothing.expand_as(outer))
-    outer = torch.cat([centre, radii + reach + margin[1]], 1)
-    inner = torch.cat([centre, radii - reach - margin[0]], 1)
-    return Shapes(True, torch.where(some[:, None], outer, nothing), inner)
+        centres, radii = (corners[:, :2] + radii).trunc(), radii.trunc()
+        runs = ellipse_runs(centres, radii, width if outline else None, canvas)
+        low, high = centres - radii, centres + radii
+    bounds = torch.cat([low - half, high + half], 1)
+    nothing = bounds.new_tensor([0.0, 0.0, -1.0, -1.0])
+    return Shapes(
+        torch.where(some[:, None, None], runs, NOWHERE),
+        torch.where(some[:, None], bounds, nothing),
+    )
+
+
+def _box_runs(low: torch.Tensor, high: torch.Tensor, half: int | None, height: int) -> torch.Tensor:
+    """Runs of boxes with the given whole corners ``[n, 2]``, or of lines about their edges."""
+    (left, top), (right, bottom) = (
+        corner[:, :, None].unbind(1) for corner in (low, high)
+    )  # [n, 1]
+    y = torch.arange(height, device=low.device)  # [h]
+    beyond = torch.maximum(top - y, y - bottom).clamp(min=0)  # [n, h]
+    reach = ((half or 0) ** 2 - beyond * beyond).sqrt().floor()  # NaN beyond the corners' discs
+    whole = (y <= top + half) | (y >= bottom - half) if half is not None else beyond == 0
+    runs = torch.stack(
+        [
+            left - reach,
+            -torch.where(whole, right + reach, left + reach),
+            torch.where(whole, left - reach, right - reach),
+            -right - reach,
+        ],
+        1,
+    )  # [n, 4, h]
+    return runs.nan_to_num(NOWHERE).int()
 
 
 def draw_shapes(shapes: Shapes, canvas: Size, boxes: torch.Tensor | None = None) -> torch.Tensor:
@@ -109,36 +120,16 @@ def draw_shapes(shapes: Shapes, canvas: Size, boxes: torch.Tensor | None = None)
     Returns:
         bool ``[n, h, w]``.
     """
-    count = shapes.outer.shape[0]
-    y, x = _distances(torch.cat([shapes.outer, shapes.inner]), shapes.ellipse, canvas)
-    outer_y, outer_x, inner_y, inner_x = y[:count], x[:count], y[count:], x[count:]
-    bits = torch.zeros(count, *canvas, dtype=torch.bool, device=shapes.outer.device)
+    runs = shapes.runs[..., None]  # [n, 4, h, 1]
+    x = torch.arange(canvas[1], dtype=torch.int32, device=runs.device)
+    negated = -x
+    bits = torch.zeros(len(runs), *canvas, dtype=torch.bool, device=runs.device)
     for part, rows, columns in windows(boxes, *bits.shape):
-        outside = outer_y[part, rows] + outer_x[part, :, columns] > 1  # [m, y, x]
-        cut = inner_y[part, rows] + inner_x[part, :, columns] < 1
-        torch.logical_or(outside, cut, out=bits[part, rows, columns]).logical_not_()
+        first, end, second, last = runs[part, :, rows].unbind(1)  # [m, y, 1]
+        across, back = x[columns], negated[columns]
+        one = (across >= first) & (back >= end)  # [m, y, x]
+        torch.logical_or(one, (across >= second) & (back >= last), out=bits[part, rows, columns])
     return bits
-
-
-def _distances(
-    shapes: torch.Tensor, ellipse: bool, canvas: Size
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two terms, ``[n, h, 1]`` and ``[n, 1, w]``, of the distance from each shape ``[n, 4]``.
-
-    Their sum is, for an ellipse, the squared distance from the centre in units of the radius; for
-    a box 0 within it and infinity beyond; infinite everywhere for no shape.
-    """
-    y, x = (
-        torch.arange(length, device=shapes.device, dtype=shapes.dtype).view(shape)
-        for length, shape in zip(canvas, ((1, -1, 1), (1, 1, -1)), strict=True)
-    )
-    low_x, low_y, high_x, high_y = shapes[:, :, None, None].unbind(1)  # [n, 1, 1]
-    if ellipse:
-        some = (high_x > 0) & (high_y > 0)
-        terms = ((y - low_y) / high_y) ** 2, ((x - low_x) / high_x) ** 2
-        return torch.where(some, terms[0], torch.inf), torch.where(some, terms[1], torch.inf)
-    beyond_y, beyond_x = (y < low_y) | (y > high_y), (x < low_x) | (x > high_x)
-    return torch.where(beyond_y, torch.inf, 0.0), torch.where(beyond_x, torch.inf, 0.0)
 
 
 def clamp_boxes(boxes: torch.Tensor, canvas: Size) -> torch.Tensor:
@@ -149,19 +140,29 @@ def clamp_boxes(boxes: torch.Tensor, canvas: Size) -> torch.Tensor:
 
 def outline_boxes(boxes: torch.Tensor, width: int, canvas: Size) -> torch.Tensor:
     """Boxes that hold the outlines of masks with the given boxes, int64 ``[n, 4]`` xyxy both."""
-    reach = width // 2
+    half = half_width(width, canvas)
     limits = boxes.new_tensor([canvas[1], canvas[0]] * 2)
-    grown = boxes + boxes.new_tensor([-reach, -reach, reach, reach])
+    grown = boxes + boxes.new_tensor([-half, -half, half, half])
     grown = torch.minimum(grown.clamp(min=0), limits)
     some = (boxes[:, 2:] > boxes[:, :2]).all(1)
     return torch.where(some[:, None], grown, 0)
 
 
+def slanted_reach(half: int) -> int:
+    """How far lines of this half width reach across a diagonal beyond the discs on its pixels.
+
+    In pixels along the other diagonal, or 0 where the discs cover it all.
+    """
+    reach = math.floor(half / math.sqrt(2) + 0.5)
+    return reach if 2 * reach**2 > half**2 else 0
+
+
 def outline_of(masks: torch.Tensor, width: int) -> torch.Tensor:
-    """Outline of binary masks: boundary pixels, widened by ``width // 2`` in all 8 directions.
+    """Outlines of binary masks, as OpenCV draws what its ``findContours`` finds.
 
     A boundary pixel is a set pixel with an unset one (or the border of the picture) among its
-    four neighbours; holes have outlines as well.
+    four neighbours; holes have outlines as well. A line is a disc about every boundary pixel, and
+    pixels beside the diagonal steps of the boundary, see :func:`slanted_reach`.
 
     Args:
         masks: bool ``[n, h, w]``.
@@ -170,24 +171,35 @@ def outline_of(masks: torch.Tensor, width: int) -> torch.Tensor:
     Returns:
         bool ``[n, h, w]``.
     """
-    height, columns = masks.shape[1:]
-    padded = F.pad(masks, (1, 1, 1, 1))  # [n, h + 2, w + 2]
+    count, height, columns = masks.shape
+    half = half_width(width, (height, columns))
+    framed = F.pad(masks, (1, 1, 1, 1))  # [n, h + 2, w + 2]
     interior = (
-        padded[:, :-2, 1:-1] & padded[:, 2:, 1:-1] & padded[:, 1:-1, :-2] & padded[:, 1:-1, 2:]
+        framed[:, :-2, 1:-1] & framed[:, 2:, 1:-1] & framed[:, 1:-1, :-2] & framed[:, 1:-1, 2:]
     )
-    line = masks & ~interior  # [n, h, w]
-    reach = width // 2
-    for axis, length in ((1, height), (2, columns)):
-        widened = line.clone()
-        for shift in range(1, min(reach, length - 1) + 1):
-            widened.narrow(axis, shift, length - shift).logical_or_(
-                line.narrow(axis, 0, length - shift)
-            )
-            widened.narrow(axis, 0, length - shift).logical_or_(
-                line.narrow(axis, shift, length - shift)
-            )
-        line = widened
-    return line
+    edge = masks & ~interior
+    # Room for all that is drawn beyond the picture: one pixel more for the end of a step.
+    room = half + 1
+    drawn = masks.new_zeros(count, height + 2 * room, columns + 2 * room)
+    wide = F.pad(edge, (room, room))  # [n, h, w + 2 room], edge widened along rows by ``reach``
+    reach = 0
+    for y in range(half, -1, -1):
+        while (reach + 1) ** 2 + y**2 <= half**2:
+            reach += 1
+            for x in (room - reach, room + reach):
+                wide[:, :, x : x + columns] |= edge
+        for start in {room - y, room + y}:
+            drawn[:, start : start + height] |= wide
+    slant = slanted_reach(half)
+    falling = masks[:, :-1, :-1] & masks[:, 1:, 1:]  # [n, h - 1, w - 1]
+    rising = masks[:, :-1, 1:] & masks[:, 1:, :-1]
+    for steps, slope in ((falling & ~rising, -1), (rising & ~falling, 1)) if slant else ():
+        for x in (room - slant, room + slant):
+            y = room + slope * (x - room)
+            for end in (0, 1):  # of a step, which goes down to the right or to the left
+                top, left = y + end, x + (end if slope < 0 else 1 - end)
+                drawn[:, top : top + height - 1, left : left + columns - 1] |= steps
+    return drawn[:, room : room + height, room : room + columns].contiguous()
 
 
 def crop_windows(boxes: torch.Tensor, image: Size, order: Order) -> list[tuple[int, int, int, int]]:

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 
 from fgvp_kernels.backends import triton_regions, triton_words
-from fgvp_kernels.backends.triton_plan import Part, Plan
+from fgvp_kernels.backends.triton_plan import GROUP, Part, Plan
 from fgvp_kernels.batch import Candidates, Settings
 from fgvp_kernels.device_tables import content_tables, offsets_of
+from fgvp_kernels.ellipses import MOST_SIDES, NOWHERE, half_width, unit_corners
 from fgvp_kernels.mask_stacks import DenseMasks, LogitMasks, MaskStack, PackedMaskStack, RleMasks
 from fgvp_kernels.modes import Effect, ModeSpec, Region
-from fgvp_kernels.regions import ELLIPSE_MARGIN, KEYPOINT_RADIUS, RING_MARGIN
+from fgvp_kernels.regions import KEYPOINT_RADIUS, slanted_reach
 
 PIXELS = 256  # of a program
 
@@ -152,32 +153,42 @@ def _pack_shapes(
     settings: Settings,
 ) -> None:
     boxes = [image.boxes.contiguous() for image in images]  # [N, 4] each
-    geometry = plan.geometry
+    geometry, width = plan.geometry, settings.options.line_width
+    rows, pitch = geometry.canvas
     outline = spec.effect is Effect.OUTLINE
-    inwards, outwards = RING_MARGIN if spec.region is Region.POINT else ELLIPSE_MARGIN
+    candidates = sum(image.masks.count for image in images)
+    runs = words.new_full((candidates, 4, rows), NOWHERE)
     side = min(geometry.width, geometry.area // geometry.width)
     plan.launch(
-        (spec.region, outline), triton_regions.pack_shapes_kernel, _grid(words, plan.groups),
+        ("runs of", spec.region, outline), triton_regions.shape_runs_kernel,
+        (len(plan.groups), GROUP, 1),
         boxes[0] if len(boxes) == 1 else torch.cat(boxes), plan.scales, plan.images, plan.groups,
-        words, geometry.canvas[1], words.shape[1],
-        settings.options.line_width // 2 if outline else 0,
-        float(int(KEYPOINT_RADIUS * side)), outwards, inwards,
-        SHAPE=_SHAPES[spec.region], OUTLINE=outline, BLOCK=PIXELS,
+        *content_tables([unit_corners()], plan.device), runs,
+        rows, half_width(width, geometry.canvas) if outline else 0,
+        float(int(KEYPOINT_RADIUS * side)),
+        SHAPE=_SHAPES[spec.region], OUTLINE=outline, THIN=outline and width == 1,
+        SIDES=MOST_SIDES, BLOCK=128,
         enable_fp_fusion=False,  # coordinates are cut to whole pixels: they must round as in torch
+    )  # fmt: skip
+    plan.launch(
+        ("shapes", outline), triton_regions.pack_shapes_kernel, _grid(words, plan.groups),
+        runs, plan.images, plan.groups, words, rows, pitch, words.shape[1],
+        OUTLINE=outline, BLOCK=PIXELS,
     )  # fmt: skip
 
 
 def _outline(words: torch.Tensor, plan: Plan, width: int) -> torch.Tensor:
     """Words of the outlines of what ``words`` holds."""
-    edge, line = torch.empty_like(words), torch.empty_like(words)
+    half = half_width(width, plan.geometry.canvas)
+    edges, lines = words.new_empty(3, *words.shape), torch.empty_like(words)
     common = (plan.geometry.canvas[1], words.shape[1])
     grid = _grid(words, plan.owners)
     plan.launch(
-        "boundary", triton_regions.boundary_kernel, grid, words, plan.images, plan.owners, edge,
+        "boundary", triton_regions.boundary_kernel, grid, words, plan.images, plan.owners, edges,
         *common, BLOCK=PIXELS,
     )  # fmt: skip
     plan.launch(
-        "widen", triton_regions.widen_kernel, grid, edge, plan.images, plan.owners, line, *common,
-        width // 2, BLOCK=PIXELS,
+        "widen", triton_regions.widen_kernel, grid, edges, plan.images, plan.owners, lines,
+        *common, half, slanted_reach(half), BLOCK=PIXELS,
     )  # fmt: skip
-    return line
+    return lines

@@ -9,85 +9,82 @@ import triton
 import triton.language as tl
 
 from fgvp_kernels.backends.triton_words import GROUP_COLUMNS, IMAGE_COLUMNS
+from fgvp_kernels.ellipses import FARTHEST, SLOPE, TIE
 
 # Numbers of the shapes that follow from boxes.
 BOX = tl.constexpr(0)
 ELLIPSE = tl.constexpr(1)
 POINT = tl.constexpr(2)
+FARTHEST_CENTRE = tl.constexpr(float(FARTHEST))
+SLOPE_CUT = tl.constexpr(SLOPE)
+TIE_CUT = tl.constexpr(TIE)
 
 
 @triton.jit
-def pack_shapes_kernel(
+def shape_runs_kernel(
     boxes_ptr,  # fp32 [ΣN, 4] xyxy in pixels of the image
     scales_ptr,  # fp32 [B, 2], from pixels of the image to those of the canvas, y and x
     images_ptr,  # int32 [B, 6]
     groups_ptr,  # int32 [G, 4]
-    words_ptr,  # int32 [rows, CH·CW]
-    pitch,
-    stride_words,
-    reach,
+    corners_ptr,  # fp32 [4, 2, SIDES + 1], see ``ellipses.unit_corners``
+    runs_ptr,  # int32 [ΣN, 4, rows], no pixels; see ``regions.Shapes``
+    rows,
+    half,
     radius,
-    outwards,
-    inwards,
     SHAPE: tl.constexpr,
     OUTLINE: tl.constexpr,
+    THIN: tl.constexpr,
+    SIDES: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Boxes, ellipses and rings, filled or as lines.
+    """Runs of boxes, ellipses and rings, filled or as lines, as ``regions.region_shapes`` has them.
 
-    A line covers ``reach`` pixels to either side and a margin (``outwards``, ``inwards``) more.
+    A program draws one shape. A line covers ``half`` pixels to either side; ``radius`` is that of
+    a ring about a point. Lines are ``THIN`` that are one pixel wide.
     """
-    group = tl.program_id(1)
+    group = tl.program_id(0)
     image = tl.load(groups_ptr + group * GROUP_COLUMNS)
-    first = tl.load(groups_ptr + group * GROUP_COLUMNS + 1)
-    count = tl.load(groups_ptr + group * GROUP_COLUMNS + 2)
     sizes = images_ptr + image * IMAGE_COLUMNS
     height, width = tl.load(sizes), tl.load(sizes + 1)
-    given = tl.load(sizes + 5)
+    candidate = tl.load(sizes + 4) + tl.load(groups_ptr + group * GROUP_COLUMNS + 1)
+    candidate += tl.program_id(1)
+    there = tl.program_id(1) < tl.load(groups_ptr + group * GROUP_COLUMNS + 2)
+    box = boxes_ptr + candidate * 4
+    x_0, y_0 = tl.load(box, mask=there, other=0.0), tl.load(box + 1, mask=there, other=0.0)
+    x_1, y_1 = tl.load(box + 2, mask=there, other=0.0), tl.load(box + 3, mask=there, other=0.0)
+    some = there & ((tl.load(sizes + 5) != 0) | (x_1 > x_0))
     scale_y, scale_x = tl.load(scales_ptr + image * 2), tl.load(scales_ptr + image * 2 + 1)
-    p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    row, column = p // pitch, p % pitch
-    mask = (row < height) & (column < width)
-    y, x = row.to(tl.float32), column.to(tl.float32)
-    box = boxes_ptr + (tl.load(sizes + 4) + first) * 4
-    words = tl.zeros((BLOCK,), tl.int32)
-    for j in range(count):
-        some = (given != 0) | (tl.load(box + 2) > tl.load(box))
-        left, top = tl.load(box) * scale_x, tl.load(box + 1) * scale_y
-        right, bottom = tl.load(box + 2) * scale_x, tl.load(box + 3) * scale_y
-        if SHAPE == POINT:
-            centre_x, centre_y = _truncate((left + right) / 2), _truncate((top + bottom) / 2)
-            a, b = radius, radius
+    left, top, right, bottom = x_0 * scale_x, y_0 * scale_y, x_1 * scale_x, y_1 * scale_y
+    runs = runs_ptr + candidate.to(tl.int64) * 4 * rows
+    if SHAPE == POINT:
+        centre_x, centre_y = _truncate((left + right) / 2), _truncate((top + bottom) / 2)
+        if THIN:
+            _ring_runs(runs, rows, centre_x, centre_y, radius, some, BLOCK)
         else:
-            left, right = _clamp(left, width), _clamp(right, width)
-            top, bottom = _clamp(top, height), _clamp(bottom, height)
-            a, b = (right - left) / 2, (bottom - top) / 2
-            centre_x, centre_y = tl.floor(left + a), tl.floor(top + b)
-            a, b = tl.floor(a), tl.floor(b)
-        if SHAPE == BOX:
-            left, right, top, bottom = (
-                tl.floor(left), tl.floor(right), tl.floor(top), tl.floor(bottom)
+            _ellipse_runs(
+                runs, rows, corners_ptr, centre_x, centre_y, radius, radius, half, some,
+                OUTLINE, THIN, SIDES, BLOCK,
             )  # fmt: skip
-            inside = (x >= left - reach) & (x <= right + reach)
-            inside &= (y >= top - reach) & (y <= bottom + reach)
-            if OUTLINE:
-                hollow = (x >= left + reach + 1) & (x <= right - reach - 1)
-                hollow &= (y >= top + reach + 1) & (y <= bottom - reach - 1)
-                inside &= hollow == 0
+    else:
+        left, right = _clamp(left, width), _clamp(right, width)
+        top, bottom = _clamp(top, height), _clamp(bottom, height)
+        if SHAPE == BOX:
+            _box_runs(
+                runs, rows, tl.floor(left), tl.floor(top), tl.floor(right), tl.floor(bottom), half,
+                some, OUTLINE, BLOCK,
+            )  # fmt: skip
         else:
-            grown_a, grown_b = a + reach + outwards, b + reach + outwards
-            inside = _distance(x, y, centre_x, centre_y, grown_a, grown_b) <= 1.0
-            if OUTLINE:
-                cut_a, cut_b = a - reach - inwards, b - reach - inwards
-                inside &= (_distance(x, y, centre_x, centre_y, cut_a, cut_b) < 1.0) == 0
-        words |= (inside & some & mask).to(tl.int32) << j
-        box += 4
-    word_row = tl.load(groups_ptr + group * GROUP_COLUMNS + 3).to(tl.int64)
-    tl.store(words_ptr + word_row * stride_words + p, words, mask=p < stride_words)
+            a, b = (right - left) / 2, (bottom - top) / 2
+            _ellipse_runs(
+                runs, rows, corners_ptr, tl.floor(left + a), tl.floor(top + b), tl.floor(a),
+                tl.floor(b), half, some, OUTLINE, THIN, SIDES, BLOCK,
+            )  # fmt: skip
 
 
 @triton.jit
 def _truncate(value):
+    """Whole centres, near enough to the canvas to be exact."""
+    value = tl.minimum(tl.maximum(value, -FARTHEST_CENTRE), FARTHEST_CENTRE)
     return tl.where(value < 0, tl.ceil(value), tl.floor(value))
 
 
@@ -97,10 +94,183 @@ def _clamp(value, length):
 
 
 @triton.jit
-def _distance(x, y, centre_x, centre_y, a, b):
-    """Squared distance from the centre in units of the radii; infinite for no ellipse."""
-    dx, dy = (x - centre_x) / tl.maximum(a, 1e-6), (y - centre_y) / tl.maximum(b, 1e-6)
-    return dx * dx + dy * dy + tl.where(tl.minimum(a, b) > 0.0, 0.0, float("inf"))
+def _box_runs(
+    runs, rows, left, top, right, bottom, half, some, OUTLINE: tl.constexpr, BLOCK: tl.constexpr
+):
+    for start in range(0, rows, BLOCK):
+        row = start + tl.arange(0, BLOCK)
+        y = row.to(tl.float32)
+        beyond = tl.maximum(tl.maximum(top - y, y - bottom), 0.0)
+        square = half * half - beyond * beyond
+        reach = tl.floor(tl.sqrt_rn(tl.maximum(square, 0.0)))
+        mask = some & (row < rows) & (square >= 0.0)
+        whole = beyond == 0.0
+        if OUTLINE:
+            whole = (y <= top + half) | (y >= bottom - half)
+        end = tl.where(whole, right + reach, left + reach)
+        second = tl.where(whole, left - reach, right - reach)
+        _store_runs(runs + row, rows, left - reach, end, second, right + reach, mask)
+
+
+@triton.jit
+def _ring_runs(runs, rows, centre_x, centre_y, radius, some, BLOCK: tl.constexpr):
+    for start in range(0, rows, BLOCK):
+        row = start + tl.arange(0, BLOCK)
+        y = tl.abs(row.to(tl.float32) - centre_y)
+        square = radius * radius - y * y
+        last = tl.floor(tl.sqrt_rn(tl.maximum(square, 0.0)))
+        beside = radius * radius - (y + 1) * (y + 1)
+        first = tl.floor(tl.sqrt_rn(tl.maximum(beside, 0.0))) + 1
+        first = tl.minimum(tl.where(beside < 0.0, 0.0, first), last)
+        mask = some & (row < rows) & (square >= 0.0)
+        _store_runs(
+            runs + row, rows, centre_x - last, centre_x - first, centre_x + first, centre_x + last,
+            mask,
+        )  # fmt: skip
+
+
+@triton.jit
+def _store_runs(runs, rows, first, end, second, last, mask):
+    tl.store(runs, first.to(tl.int32), mask=mask)
+    tl.store(runs + rows, -end.to(tl.int32), mask=mask)
+    tl.store(runs + 2 * rows, second.to(tl.int32), mask=mask)
+    tl.store(runs + 3 * rows, -last.to(tl.int32), mask=mask)
+
+
+@triton.jit
+def _ellipse_runs(
+    runs, rows, corners_ptr, centre_x, centre_y, a, b, half, some,
+    OUTLINE: tl.constexpr, THIN: tl.constexpr, SIDES: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """What ``ellipses.ellipse_runs`` says, a lane for each side of the polygon."""
+    largest = tl.maximum(a, b)
+    kind = (largest >= 3.0).to(tl.int32) + (largest >= 10.0).to(tl.int32)
+    kind += (largest >= 15.0).to(tl.int32)
+    k = tl.arange(0, BLOCK)
+    corner, side = some & (k <= SIDES), some & (k < SIDES)
+    units = corners_ptr + kind * 2 * (SIDES + 1) + k
+    unit_x, unit_y = tl.load(units, mask=corner), tl.load(units + SIDES + 1, mask=corner)
+    next_x, next_y = tl.load(units + 1, mask=side), tl.load(units + SIDES + 2, mask=side)
+    x, y, dx, dy = unit_x * a, unit_y * b, next_x * a, next_y * b
+    if THIN:
+        x, y, dx, dy = _round(x), _round(y), _round(dx), _round(dy)
+    dx, dy = tl.where(side, dx - x, 0.0), tl.where(side, dy - y, 0.0)
+    left = unit_x + next_x < 0.0
+    origin = tl.where(left, 0, 3)
+    length = tl.maximum(tl.sqrt_rn(dx * dx + dy * dy), 1e-6)
+    moved = tl.zeros_like(length) + half
+    scale = tl.div_rn(moved, length)
+    _mark_side(
+        runs, rows, x + dy * scale, y - dx * scale, dx, dy, origin, centre_x, centre_y, side, THIN
+    )
+    if OUTLINE:
+        scale = tl.div_rn(-moved, length)
+        origin = tl.where(left, 1, 2)
+        _mark_side(
+            runs, rows, x + dy * scale, y - dx * scale, dx, dy, origin, centre_x, centre_y, side,
+            THIN,
+        )  # fmt: skip
+        if not THIN:
+            x, y = _round(x), _round(y)
+            for shift in range(-half, half + 1):
+                reach = tl.floor(tl.sqrt_rn(tl.zeros_like(x) + (half * half - shift * shift)))
+                for slot in tl.static_range(4):
+                    on_side = (unit_x <= 0.0) if slot < 2 else (unit_x >= 0.0)
+                    end = x - reach if slot % 2 == 0 else x + reach
+                    _keep_least(
+                        runs, rows, slot + tl.zeros_like(k), end, y + shift, centre_x, centre_y,
+                        corner & on_side,
+                    )  # fmt: skip
+
+
+@triton.jit
+def _round(value):
+    return tl.floor(value + 0.5)
+
+
+@triton.jit
+def _mark_side(
+    runs, rows, x_0, y_0, dx, dy, slot, centre_x, centre_y, side, THIN: tl.constexpr
+):  # fmt: skip
+    """See ``ellipses._side_pixels``."""
+    x_1, y_1 = x_0 + dx, y_0 + dy
+    steep = tl.abs(dx) <= tl.abs(dy)
+    forth = tl.where(steep, dy, dx) >= 0.0
+    low_x, high_x = tl.where(forth, x_0, x_1) + 0.5, tl.where(forth, x_1, x_0) + 0.5
+    low_y, high_y = tl.where(forth, y_0, y_1) + 0.5, tl.where(forth, y_1, y_0) + 0.5
+    end_x, end_y = tl.floor(high_x), tl.floor(high_y)
+    _keep_least(runs, rows, slot, end_x, end_y, centre_x, centre_y, side)
+    length = tl.maximum(tl.abs(dx), tl.abs(dy))
+    slope = tl.div_rn(tl.where(steep, dx, dy), tl.maximum(length, 1e-6)) * SLOPE_CUT
+    slope = tl.where(forth, slope, -slope)
+    if THIN:
+        tie = tl.where(steep | (slope > 0.0), -TIE_CUT, TIE_CUT)
+        low_x, low_y = low_x + tl.where(steep, tie, 0.0), low_y + tl.where(steep, 0.0, tie)
+    low_x, low_y = (
+        tl.where(steep, low_x, tl.floor(low_x)), tl.where(steep, tl.floor(low_y), low_y)
+    )  # fmt: skip
+    step_x, step_y = tl.where(steep, slope, 1.0), tl.where(steep, 1.0, slope)
+    steps = tl.floor(length)
+    down = dy >= 0.0
+    top_x, bottom_x = tl.where(down, x_0, x_1), tl.where(down, x_1, x_0)
+    top_y = tl.floor(tl.where(down, y_0, y_1) + 0.5)
+    filled = tl.floor(tl.where(down, y_1, y_0) + 0.5) - top_y
+    run = tl.div_rn(bottom_x - top_x, tl.maximum(filled, 1.0))
+    filled = tl.maximum(filled - 1.0, 0.0)
+    i = tl.zeros_like(steps)
+    for _ in range(tl.max(steps, 0).to(tl.int32) + 1):
+        at = tl.minimum(i, steps)
+        x, y = tl.floor(low_x + at * step_x), tl.floor(low_y + at * step_y)
+        _keep_least(runs, rows, slot, x, y, centre_x, centre_y, side)
+        if not THIN:
+            at = tl.minimum(i, filled)
+            x = tl.floor(top_x + 0.5 + at * run)
+            _keep_least(runs, rows, slot, x, top_y + at, centre_x, centre_y, side)
+        i += 1.0
+
+
+@triton.jit
+def _keep_least(runs, rows, slot, x, y, centre_x, centre_y, mask):
+    row, column = (y + centre_y).to(tl.int32), (x + centre_x).to(tl.int32)
+    value = tl.where(slot % 2 == 0, column, -column)
+    mask &= (row >= 0) & (row < rows)
+    tl.atomic_min(runs + slot * rows + row, value, mask=mask, sem="relaxed")
+
+
+@triton.jit
+def pack_shapes_kernel(
+    runs_ptr,  # int32 [ΣN, 4, rows]
+    images_ptr,  # int32 [B, 6]
+    groups_ptr,  # int32 [G, 4]
+    words_ptr,  # int32 [rows of words, CH·CW]
+    rows,
+    pitch,
+    stride_words,
+    OUTLINE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Shapes of which the runs are known; filled ones go from their first to their last column."""
+    group = tl.program_id(1)
+    sizes = images_ptr + tl.load(groups_ptr + group * GROUP_COLUMNS) * IMAGE_COLUMNS
+    first = tl.load(groups_ptr + group * GROUP_COLUMNS + 1)
+    count = tl.load(groups_ptr + group * GROUP_COLUMNS + 2)
+    height, width = tl.load(sizes), tl.load(sizes + 1)
+    p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    row, x = p // pitch, p % pitch
+    mask = (row < height) & (x < width)
+    runs = runs_ptr + (tl.load(sizes + 4) + first).to(tl.int64) * 4 * rows + row
+    words = tl.zeros((BLOCK,), tl.int32)
+    for j in range(count):
+        start, end = tl.load(runs, mask=mask), tl.load(runs + rows, mask=mask)
+        second, last = tl.load(runs + 2 * rows, mask=mask), tl.load(runs + 3 * rows, mask=mask)
+        if OUTLINE:
+            inside = ((x >= start) & (-x >= end)) | ((x >= second) & (-x >= last))
+        else:
+            inside = (x >= tl.minimum(start, second)) & (-x >= tl.minimum(end, last))
+        words |= (inside & mask).to(tl.int32) << j
+        runs += 4 * rows
+    word_row = tl.load(groups_ptr + group * GROUP_COLUMNS + 3).to(tl.int64)
+    tl.store(words_ptr + word_row * stride_words + p, words, mask=p < stride_words)
 
 
 @triton.jit
@@ -108,12 +278,16 @@ def boundary_kernel(
     words_ptr,  # int32 [rows, CH·CW]
     images_ptr,  # int32 [B, 6]
     owners_ptr,  # int32 [rows], image of a word row
-    out_ptr,  # int32 [rows, CH·CW]
+    out_ptr,  # int32 [3, rows, CH·CW]
     pitch,
     stride_words,
     BLOCK: tl.constexpr,
 ):
-    """Set pixels that have an unset one, or the border, among their four neighbours."""
+    """Boundary pixels, and pixels at an end of steps down to the right, and down to the left.
+
+    Boundary pixels have an unset one, or the border, among their four neighbours; see
+    ``regions.outline_of``.
+    """
     row = tl.program_id(1).to(tl.int64)
     sizes = images_ptr + tl.load(owners_ptr + row) * IMAGE_COLUMNS
     height, width = tl.load(sizes), tl.load(sizes + 1)
@@ -121,26 +295,42 @@ def boundary_kernel(
     y, x = p // pitch, p % pitch
     mask = (y < height) & (x < width)
     words = words_ptr + row * stride_words + p
+    above, below = mask & (y > 0), mask & (y + 1 < height)
+    before, behind = x > 0, x + 1 < width
     here = tl.load(words, mask=mask, other=0)
-    inner = tl.load(words - pitch, mask=mask & (y > 0), other=0)
-    inner &= tl.load(words + pitch, mask=mask & (y + 1 < height), other=0)
-    inner &= tl.load(words - 1, mask=mask & (x > 0), other=0)
-    inner &= tl.load(words + 1, mask=mask & (x + 1 < width), other=0)
-    tl.store(out_ptr + row * stride_words + p, here & ~inner, mask=p < stride_words)
+    north, south = (
+        tl.load(words - pitch, mask=above, other=0),
+        tl.load(words + pitch, mask=below, other=0),
+    )
+    west, east = (
+        tl.load(words - 1, mask=mask & before, other=0),
+        tl.load(words + 1, mask=mask & behind, other=0),
+    )
+    falling = tl.load(words - pitch - 1, mask=above & before, other=0) & ~(north & west)
+    falling |= tl.load(words + pitch + 1, mask=below & behind, other=0) & ~(south & east)
+    rising = tl.load(words - pitch + 1, mask=above & behind, other=0) & ~(north & east)
+    rising |= tl.load(words + pitch - 1, mask=below & before, other=0) & ~(south & west)
+    out = out_ptr + row * stride_words + p
+    plane = tl.num_programs(1).to(tl.int64) * stride_words
+    mask = p < stride_words
+    tl.store(out, here & ~(north & south & west & east), mask=mask)
+    tl.store(out + plane, here & falling, mask=mask)
+    tl.store(out + 2 * plane, here & rising, mask=mask)
 
 
 @triton.jit
 def widen_kernel(
-    words_ptr,  # int32 [rows, CH·CW]
+    words_ptr,  # int32 [3, rows, CH·CW], of boundary_kernel
     images_ptr,  # int32 [B, 6]
     owners_ptr,  # int32 [rows]
     out_ptr,  # int32 [rows, CH·CW]
     pitch,
     stride_words,
-    reach,
+    half,
+    slant,
     BLOCK: tl.constexpr,
 ):
-    """Widen what is set by ``reach`` pixels in all eight directions."""
+    """A disc about each boundary pixel, and pixels ``slant`` to either side of diagonal steps."""
     row = tl.program_id(1).to(tl.int64)
     sizes = images_ptr + tl.load(owners_ptr + row) * IMAGE_COLUMNS
     height, width = tl.load(sizes), tl.load(sizes + 1)
@@ -149,9 +339,18 @@ def widen_kernel(
     mask = (y < height) & (x < width)
     words = words_ptr + row * stride_words + p
     wide = tl.zeros((BLOCK,), tl.int32)
-    for dy in range(-reach, reach + 1):
-        rows = mask & (y + dy >= 0) & (y + dy < height)
-        for dx in range(-reach, reach + 1):
-            inside = rows & (x + dx >= 0) & (x + dx < width)
+    for dy in range(-half, half + 1):
+        rows_there = mask & (y + dy >= 0) & (y + dy < height)
+        for dx in range(-half, half + 1):
+            inside = rows_there & (x + dx >= 0) & (x + dx < width)
+            inside &= dx * dx + dy * dy <= half * half
             wide |= tl.load(words + dy * pitch + dx, mask=inside, other=0)
+    if slant > 0:
+        plane = tl.num_programs(1).to(tl.int64) * stride_words
+        for dy in range(-slant, slant + 1, 2 * slant):
+            inside = mask & (y + dy >= 0) & (y + dy < height)
+            for dx in range(-slant, slant + 1, 2 * slant):
+                steps = words + tl.where(dx * dy < 0, plane, 2 * plane)
+                there = inside & (x + dx >= 0) & (x + dx < width)
+                wide |= tl.load(steps + dy * pitch + dx, mask=there, other=0)
     tl.store(out_ptr + row * stride_words + p, wide, mask=p < stride_words)
