@@ -24,8 +24,8 @@ GOLDEN = {
     "blur": (1.0, 0.99, 3),  # seen 0.24, 0.9974
     "crop": (1.5, 0.98, 6),  # seen 0.24, 1.0
 }
-GOLDEN_LINE_IOU = 0.93  # seen 0.942
-GOLDEN_LINE_MEAN = 0.8  # seen 0.34
+GOLDEN_LINE_IOU = 0.99  # seen 1.000
+GOLDEN_LINE_MEAN = 0.8  # seen 0.09
 # A line is where a pixel differs from the unmarked picture by more than this.
 GOLDEN_LINE_LEVELS = 40
 
