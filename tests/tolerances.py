@@ -44,6 +44,7 @@ JPEG_MEAN = 4.0  # seen 2.2, on a ramp of colours
 
 # Prompts by way of SAM's frame against the released steps done by Pillow and torch, levels.
 RELEASED_MAX = 1.0  # seen 0.83
+
 # Shapes and lines against OpenCV's: intersection over union, on average and of each.
 OPENCV_IOU_MEAN = 0.99  # seen 0.998
 OPENCV_IOU_EACH = 0.95  # seen 0.96
