@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fgvp_eval.errors import DataError
+from fgvp_eval.file_values import FileValue
 from fgvp_eval.progress import Progress
 
 
@@ -22,14 +23,41 @@ def read_json(path: Path, source: str) -> Any:
     Raises:
         DataError: The file is missing, unreadable, truncated or no JSON.
     """
+    return _parsed(_content(path, source), str(path), source)
+
+
+def read_json_lines(path: Path, source: str) -> Iterator[FileValue]:
+    """Read a file of a JSON value a line; its entries are called ``line NUMBER``.
+
+    A line ends with a line feed and nothing else: JSON may hold U+0085 and U+2028 as they are.
+
+    Args:
+        path: The file.
+        source: Where a good copy comes from, for the message.
+
+    Raises:
+        DataError: As :func:`read_json`.
+    """
+    for number, line in enumerate(_content(path, source).split(b"\n"), start=1):
+        if line.strip():
+            what = f"line {number}"
+            yield FileValue(path, what, _parsed(line, f"{path}: {what}", source))
+
+
+def _content(path: Path, source: str) -> bytes:
     try:
-        return json.loads(path.read_bytes())
+        return path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path} is missing; source: {source}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _parsed(text: bytes, where: str, source: str) -> Any:
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is truncated or no JSON ({error}); source: {source}") from None
+        raise DataError(f"{where} is truncated or no JSON ({error}); source: {source}") from None
 
 
 def file_sha256(path: Path) -> str:
@@ -46,43 +74,3 @@ def file_digest(path: Path, algorithm: str) -> str:
             digest.update(block)
             progress.add(len(block))
     return digest.hexdigest()
-
-
-def require(record: Any, keys: Iterable[str], what: str, path: Path) -> None:
-    """Check that ``record`` is a dict with ``keys``.
-
-    Raises:
-        DataError: It is not; the message names the file, the record and what it lacks.
-    """
-    if not isinstance(record, dict):
-        raise DataError(f"{path}: {what} must be a dict, got {type(record).__name__}")
-    for key in keys:
-        if key not in record:
-            raise DataError(f"{path}: {what} has no {key!r}")
-
-
-def read_integer(value: Any, what: str, path: Path) -> int:
-    """Return an integer, also one that is written as text.
-
-    Raises:
-        DataError: ``value`` is none.
-    """
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise DataError(f"{path}: {what} must be an integer, got {value!r:.80}") from None
-
-
-def read_box(value: Any, what: str, path: Path) -> tuple[float, float, float, float]:
-    """Return four finite numbers as floats; whether they span an area is the caller's matter.
-
-    Raises:
-        DataError: ``value`` is no list of four finite numbers.
-    """
-    try:
-        a, b, c, d = (float(number) for number in value)
-    except (TypeError, ValueError):
-        raise DataError(f"{path}: {what} must be four numbers, got {value!r:.80}") from None
-    if not all(abs(number) < float("inf") for number in (a, b, c, d)):
-        raise DataError(f"{path}: {what} must be four finite numbers, got {value!r:.80}")
-    return a, b, c, d

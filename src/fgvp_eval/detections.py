@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fgvp_eval.data_files import file_sha256, read_box, read_json, require
+from fgvp_eval.data_files import file_sha256, read_json
 from fgvp_eval.data_sources import detections_source
 from fgvp_eval.errors import DataError
+from fgvp_eval.file_values import FileValue
 from fgvp_eval.records import Box, Dataset
 from fgvp_eval.splits import Split
 
@@ -53,9 +53,9 @@ def read_detections(path: Path, dataset: Dataset) -> tuple[dict[int, tuple[Box, 
     """
     content = read_json(path, detections_source(dataset.split.dataset))
     if isinstance(content, dict):
-        boxes_of = {str(image_id): boxes for image_id, boxes in content.items()}
+        boxes_of = content
     elif isinstance(content, list):
-        boxes_of = _group(content, path)
+        boxes_of = _group(FileValue(path, "the file", content))
     else:
         raise DataError(f"{path} must hold a dict or a list, got {type(content).__name__}")
     found: dict[int, tuple[Box, ...]] = {}
@@ -66,11 +66,9 @@ def read_detections(path: Path, dataset: Dataset) -> tuple[dict[int, tuple[Box, 
                 f"{path} has no entry for image {image.image_id} of split {dataset.split.name}; "
                 "is it the file of another dataset?"
             )
-        boxes = boxes_of[str(image.image_id)]
-        what = f"box of image {image.image_id}"
-        if not isinstance(boxes, list):
-            raise DataError(f"{path}: boxes of image {image.image_id} must be a list")
-        read = [read_box(box, what, path) for box in boxes]
+        of_image = f"of image {image.image_id}"
+        boxes = FileValue(path, f"boxes {of_image}", boxes_of[str(image.image_id)])
+        read = [box.named(f"{box.what} {of_image}").box() for box in boxes.each("box")]
         kept = tuple(box for box in read if box[2] > 0 and box[3] > 0)
         dropped += len(read) - len(kept)
         found[image.image_id] = kept
@@ -80,11 +78,11 @@ def read_detections(path: Path, dataset: Dataset) -> tuple[dict[int, tuple[Box, 
     return found, file_sha256(path)
 
 
-def _group(content: Iterable[Any], path: Path) -> dict[str, list[Any]]:
+def _group(content: FileValue) -> dict[str, list[Any]]:
     boxes_of: dict[str, list[Any]] = {}
-    for index, entry in enumerate(content):
-        require(entry, ("image_id", "box"), f"entry {index}", path)
-        boxes_of.setdefault(str(entry["image_id"]), []).append(entry["box"])
+    for entry in content.each("entry"):
+        image_id = str(entry.field("image_id").integer())
+        boxes_of.setdefault(image_id, []).append(entry.field("box").value)
     return boxes_of
 
 

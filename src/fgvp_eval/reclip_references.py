@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from fgvp_eval.data_files import read_integer, require
+from fgvp_eval.data_files import read_json_lines
 from fgvp_eval.data_sources import reclip_source
-from fgvp_eval.errors import DataError
+from fgvp_eval.file_values import FileValue
 from fgvp_eval.references import References, parse_references
 from fgvp_eval.splits import Split
 
@@ -30,39 +29,16 @@ def read_reclip(root: Path, split: Split) -> tuple[References, dict[str, Any]]:
     """
     path = reclip_path(root, split)
     refs: list[dict[str, Any]] = []
-    annotations: dict[tuple[int, Any], dict[str, Any]] = {}
-    for number, record in enumerate(_lines(path), start=1):
-        what = f"line {number}"
-        require(record, ("image_id", "ann_id", "anns", "sentences"), what, path)
-        image_id = read_integer(record["image_id"], f"image_id of {what}", path)
-        if not isinstance(record["anns"], list):
-            raise DataError(f"{path}: anns of {what} must be a list")
-        for annotation in record["anns"]:
-            require(annotation, ("id", "bbox"), f"annotation of {what}", path)
-            key = (image_id, str(annotation["id"]))
-            annotations.setdefault(key, {**annotation, "image_id": image_id})
+    annotations: dict[tuple[int, str], dict[str, Any]] = {}
+    for line in read_json_lines(path, reclip_source()):
+        line.field("ann_id"), line.field("sentences")
+        image_id = line.field("image_id").integer()
+        for annotation in line.field("anns").each("annotation"):
+            annotation = annotation.named(f"{annotation.what} of {line.what}")
+            key = (image_id, annotation.field("id").name())
+            annotations.setdefault(key, {**annotation.value, "image_id": image_id})
         # The file holds one split only, and the ids of references are not sure to be kept.
-        given = {"ref_id": f"line{number}"} | record
-        refs.append(given | {"split": split.subset})
-    references = parse_references(refs, split, path)
+        ref_id = line.what.replace(" ", "")
+        refs.append({"ref_id": ref_id} | line.value | {"split": split.subset})
+    references = parse_references(FileValue(path, "the file", refs), split)
     return references, {"images": [], "annotations": list(annotations.values())}
-
-
-def _lines(path: Path) -> list[Any]:
-    source = reclip_source()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; source: {source}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    records = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            try:
-                records.append(json.loads(line))
-            except ValueError as error:
-                raise DataError(
-                    f"{path}: line {number} is truncated or no JSON ({error}); source: {source}"
-                ) from None
-    return records

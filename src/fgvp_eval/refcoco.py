@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from fgvp_eval.data_files import file_sha256, read_box, read_integer, read_json, require
+from fgvp_eval.data_files import file_sha256, read_json
 from fgvp_eval.data_sources import annotation_source, images_source
 from fgvp_eval.errors import DataError
+from fgvp_eval.file_values import FileValue
 from fgvp_eval.image_files import find_images, image_name
 from fgvp_eval.reclip_references import read_reclip, reclip_path
 from fgvp_eval.records import Annotation, Dataset, ImageRecord, Sample
@@ -38,11 +38,9 @@ def read_refcoco(root: Path, split: Split, limit: int | None = None) -> Dataset:
     references, instances, files = _read_files(root, split)
     samples_of = _first(references.samples_of, limit)
     objects_path = files[-1]
-    sizes = _image_sizes(instances["images"], objects_path)
+    sizes = _image_sizes(instances.field("images"))
     gold_ids = {ann_id for image_id in samples_of for ann_id in references.gold_of[image_id]}
-    annotations_of = _annotations(
-        instances["annotations"], samples_of.keys(), gold_ids, objects_path
-    )
+    annotations_of = _annotations(instances.field("annotations"), samples_of.keys(), gold_ids)
     _check_gold(samples_of, annotations_of, references.path, objects_path)
     names = _find_images(root, samples_of, split)
     images = tuple(
@@ -63,7 +61,7 @@ def read_refcoco(root: Path, split: Split, limit: int | None = None) -> Dataset:
     return Dataset(split, root, images, references.counts, hashes, captions)
 
 
-def _read_files(root: Path, split: Split) -> tuple[References, dict[str, Any], tuple[Path, ...]]:
+def _read_files(root: Path, split: Split) -> tuple[References, FileValue, tuple[Path, ...]]:
     """Return the sentences, the objects, and the files that they are from, the objects' last."""
     refs_path = references_path(root, split)
     instances_path = root / split.dataset / "instances.json"
@@ -71,7 +69,8 @@ def _read_files(root: Path, split: Split) -> tuple[References, dict[str, Any], t
     alternative = reclip_path(root, split)
     if not any(present) and alternative.is_file():
         _LOG.info("%s: no refs and instances; reading %s instead", split.name, alternative)
-        return *read_reclip(root, split), (alternative,)
+        references, instances = read_reclip(root, split)
+        return references, FileValue(alternative, "the file", instances), (alternative,)
     source = annotation_source(split.dataset)
     if not all(present):
         path = (refs_path, instances_path)[present.index(False)]
@@ -79,12 +78,8 @@ def _read_files(root: Path, split: Split) -> tuple[References, dict[str, Any], t
             f"split {split.name}: {path.name} is missing, expected at {path}; source: {source}"
         )
     references = read_references(root, split)
-    instances = read_json(instances_path, source)
-    require(instances, ("images", "annotations"), "the file", instances_path)
-    for key in ("images", "annotations"):
-        if not isinstance(instances[key], list):
-            raise DataError(f"{instances_path}: {key!r} must be a list")
-    return references, instances, (refs_path, instances_path)
+    content = FileValue(instances_path, "the file", read_json(instances_path, source))
+    return references, content, (refs_path, instances_path)
 
 
 def _first(samples_of: dict[int, list[Sample]], limit: int | None) -> dict[int, list[Sample]]:
@@ -100,40 +95,40 @@ def _first(samples_of: dict[int, list[Sample]], limit: int | None) -> dict[int, 
     return kept
 
 
-def _image_sizes(images: Any, path: Path) -> dict[int, tuple[int, int]]:
+def _image_sizes(images: FileValue) -> dict[int, tuple[int, int]]:
+    """Return the height and width of the images that have both."""
     sizes: dict[int, tuple[int, int]] = {}
-    for index, image in enumerate(images):
-        require(image, ("id",), f"image {index}", path)
-        if image.get("height") and image.get("width"):
-            sizes[int(image["id"])] = (int(image["height"]), int(image["width"]))
+    for image in images.each("image"):
+        image_id = image.field("id").integer()
+        if image.optional("height") and image.optional("width"):
+            sizes[image_id] = image.named(f"image {image_id}").size()
     return sizes
 
 
 def _annotations(
-    records: Any, image_ids: Iterable[int], gold_ids: set[int], path: Path
+    records: FileValue, image_ids: Iterable[int], gold_ids: set[int]
 ) -> dict[int, list[Annotation]]:
     """Return the annotations of the images; those with an empty box serve nobody and are left."""
     of_image: dict[int, list[Annotation]] = {image_id: [] for image_id in image_ids}
     empty = 0
-    for index, record in enumerate(records):
-        require(record, ("id", "image_id", "bbox"), f"annotation {index}", path)
-        image_id = read_integer(record["image_id"], f"image_id of annotation {index}", path)
+    for record in records.each("annotation"):
+        image_id, ann_id = record.field("image_id").integer(), record.field("id").integer()
         if image_id not in of_image:
             continue
-        ann_id = read_integer(record["id"], f"id of annotation {index}", path)
-        box_xywh = read_box(record["bbox"], f"bbox of annotation {ann_id}", path)
+        record = record.named(f"annotation {ann_id}")
+        box_xywh = record.field("bbox").box()
         if box_xywh[2] > 0 and box_xywh[3] > 0:
-            segmentation = record.get("segmentation")
+            segmentation = record.value.get("segmentation")
             of_image[image_id].append(Annotation(ann_id, box_xywh, segmentation))
         elif ann_id in gold_ids:
             raise DataError(
-                f"{path}: annotation {ann_id}, which a sentence refers to, has an empty box "
-                f"(xywh {record['bbox']})"
+                f"{records.path}: annotation {ann_id}, which a sentence refers to, has an empty "
+                f"box (xywh {list(box_xywh)})"
             )
         else:
             empty += 1
     if empty:
-        _LOG.warning("%s: %d annotations with an empty box are no candidates", path, empty)
+        _LOG.warning("%s: %d annotations with an empty box are no candidates", records.path, empty)
     return of_image
 
 

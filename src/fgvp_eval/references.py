@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fgvp_eval.data_files import read_integer, require
 from fgvp_eval.data_sources import annotation_source
 from fgvp_eval.errors import DataError
+from fgvp_eval.file_values import FileValue
 from fgvp_eval.records import Sample
 from fgvp_eval.safe_pickle import load_plain_pickle
 from fgvp_eval.splits import Counts, Split
@@ -46,57 +45,69 @@ def read_references(root: Path, split: Split) -> References:
     """
     path = references_path(root, split)
     records = load_plain_pickle(path, annotation_source(split.dataset))
-    return parse_references(records, split, path)
+    return parse_references(FileValue(path, "the file", records), split)
 
 
-def parse_references(records: Any, split: Split, path: Path) -> References:
+def parse_references(records: FileValue, split: Split) -> References:
     """Return the sentences of those ``records`` that belong to ``split``.
 
     Args:
         records: A list of dicts with ``ref_id``, ``ann_id``, ``image_id``, ``split``,
             ``sentences``.
         split: Which split.
-        path: The file they are from, for messages.
 
     Raises:
         DataError: A record lacks a field or holds nonsense, or none is of this split.
     """
-    if not isinstance(records, (list, tuple)):
-        raise DataError(f"{path} must hold a list of references, got {type(records).__name__}")
-    for index, ref in enumerate(records):
-        require(ref, ("ref_id", "ann_id", "image_id", "split", "sentences"), f"ref {index}", path)
-    # Equality, not a test of the last letter: "test" must not catch testA and testB.
-    refs = [ref for ref in records if ref["split"] == split.subset]
+    refs: list[FileValue] = []
+    others: set[str] = set()
+    for ref in records.each("ref"):
+        ref = ref.named(f"ref {ref.field('ref_id').name()}")
+        subset = ref.field("split").text()
+        # Equality, not a test of the last letter: "test" must not catch testA and testB.
+        if subset == split.subset:
+            refs.append(ref)
+        else:
+            others.add(subset)
     if not refs:
-        present = ", ".join(sorted({str(ref["split"]) for ref in records})) or "none"
-        raise DataError(f"{path} has no reference of split {split.subset!r}; it has: {present}")
-    samples_of, gold_of = _samples(refs, split, path)
+        present = ", ".join(sorted(others)[:10]) or "none"
+        raise DataError(
+            f"{records.path} has no reference of split {split.subset!r}; it has: {present:.200}"
+        )
+    samples_of, gold_of = _samples(refs, split)
     counts = Counts(len(refs), len(samples_of), sum(map(len, samples_of.values())))
-    return References(path, samples_of, gold_of, counts)
+    return References(records.path, samples_of, gold_of, counts)
 
 
 def _samples(
-    refs: list[dict[str, Any]], split: Split, path: Path
+    refs: list[FileValue], split: Split
 ) -> tuple[dict[int, list[Sample]], dict[int, set[int]]]:
     """Return each image's sentences, in order, and each image's referred annotations."""
     samples_of: dict[int, list[Sample]] = defaultdict(list)
     gold_of: dict[int, set[int]] = defaultdict(set)
     for ref in refs:
-        what = f"ref {ref['ref_id']}"
-        image_id = read_integer(ref["image_id"], f"image_id of {what}", path)
-        given = ref["ann_id"] if isinstance(ref["ann_id"], (list, tuple)) else [ref["ann_id"]]
-        gold = tuple(read_integer(ann_id, f"ann_id of {what}", path) for ann_id in given)
-        if not gold or not ref["sentences"]:
-            raise DataError(f"{path}: {what} has no {'sentence' if gold else 'ann_id'}")
+        image_id = ref.field("image_id").integer()
+        gold = _gold_ids(ref.field("ann_id"))
+        sentences = list(ref.field("sentences").each("sentence"))
+        if not gold or not sentences:
+            raise DataError(f"{ref.path}: {ref.what} has no {'sentence' if gold else 'ann_id'}")
         gold_of[image_id].update(gold)
-        for index, sentence in enumerate(ref["sentences"]):
-            require(sentence, ("raw",), f"sentence {index} of {what}", path)
-            sent_id = sentence.get("sent_id", f"n{index}")
+        for index, sentence in enumerate(sentences):
+            sentence = sentence.named(f"{sentence.what} of {ref.what}")
+            sent_id = sentence.optional("sent_id")
+            name = f"n{index}" if sent_id is None else sent_id.name()
             samples_of[image_id].append(
                 Sample(
-                    sample_id=f"{split.name}:{ref['ref_id']}:{sent_id}",
-                    text=str(sentence["raw"]).lower(),
+                    sample_id=f"{split.name}:{ref.field('ref_id').name()}:{name}",
+                    text=sentence.field("raw").text().lower(),
                     gold_ann_ids=gold,
                 )
             )
     return dict(samples_of), dict(gold_of)
+
+
+def _gold_ids(ann_id: FileValue) -> tuple[int, ...]:
+    """Return the annotations that a reference names, one or a list."""
+    if isinstance(ann_id.value, (list, tuple)):
+        return tuple(one.named(ann_id.what).integer() for one in ann_id.each("ann_id"))
+    return (ann_id.integer(),)

@@ -101,7 +101,7 @@ class PartsRoot:
         )
         return self.annotations[-1]
 
-    def save(self) -> PartsRoot:
+    def write_annotations(self) -> None:
         self.json_path.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "images": self.images,
@@ -109,6 +109,9 @@ class PartsRoot:
             "categories": self.categories,
         }
         self.json_path.write_text(json.dumps(content))
+
+    def save(self) -> PartsRoot:
+        self.write_annotations()
         for number, image in enumerate(self.images):
             path = self.path / "images" / str(image["file_name"])
             path.parent.mkdir(parents=True, exist_ok=True)

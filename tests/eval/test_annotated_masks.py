@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ def square() -> np.ndarray:
     mask = np.zeros(SIZE, dtype=bool)
     mask[1:4, 2:5] = True
     return mask
+
+
+TRIANGLE = [1, 1, 5, 1, 1, 5]
+SQUARE = coco_mask.encode(np.asfortranarray(square().astype(np.uint8)))["counts"].decode()
 
 
 @pytest.mark.parametrize(
@@ -47,16 +52,31 @@ def test_all_forms_draw_the_same(segmentation: Any) -> None:
 @pytest.mark.parametrize(
     ("segmentation", "match"),
     [
-        (None, "segmentation of annotation 5 must be polygons or RLE, got NoneType"),
-        ([], "annotation 5 has no polygon of three or more corners"),
-        ([[1, 1, 2, 2]], "annotation 5 has no polygon of three or more corners"),
+        (None, "segmentation of annotation 5 must be polygons or RLE, got None"),
+        ([], "annotation 5 is broken: it has no polygon of three or more corners"),
+        ([[1, 1, 2, 2]], "annotation 5 is broken: it has no polygon of three or more corners"),
+        ({"size": [8, 6], "counts": [48]}, r"must be the image's, \[6, 8\], got \[8, 6\]"),
+        ({"size": [6, math.inf], "counts": [48]}, r"must be the image's, \[6, 8\], got \[6, inf\]"),
+        ({"counts": [48]}, r"broken: its size must be the image's, \[6, 8\], got None"),
+        ({"size": [6, 8], "counts": [40]}, "runs .* that add up to H·W = 48, .* add up to 40"),
+        ({"size": [6, 8], "counts": [50, -2]}, "must be runs >= 0 that add up to H·W"),
+        ({"size": [6, 8], "counts": [10**30]}, "is no COCO run-length code"),
         (
-            {"size": [8, 6], "counts": [48]},
-            r"broken: ValueError: its size is \(8, 6\), the image's",
+            {"size": [6, 8], "counts": [40.0, 8.0]},
+            r"counts must be integers, got \[40.0, 8.0\]",
         ),
-        ({"size": [6, 8], "counts": [40]}, "its runs cover 40 of 48 pixels"),
-        ({"counts": [48]}, "segmentation of annotation 5 is broken: KeyError: 'size'"),
-        ([3, 4], "segmentation of annotation 5 is broken: TypeError"),
+        ({"size": [6, 8], "counts": []}, "add up to H·W"),
+        ({"size": [6, 8], "counts": ""}, "add up to H·W"),
+        ({"size": [6, 8], "counts": None}, "counts"),
+        ({"size": [6, 8], "counts": SQUARE[:-1]}, "counts"),
+        ({"size": [6, 8], "counts": "\x01" + SQUARE}, "a character outside '0' to 'o'"),
+        ([3, 4], r"polygon 0 must be a list x, y, x, y, ..., got 3"),
+        ([TRIANGLE, {"size": [6, 8], "counts": [48]}], "polygon 1 must be a list"),
+        ([[*TRIANGLE, 1]], "polygon 0 must be pairs x, y, got 7 numbers"),
+        *[
+            ([TRIANGLE, [*TRIANGLE, 1, number]], "polygon 1 must be numbers from -6 to 12, got")
+            for number in (None, "1", True, math.nan, math.inf, 1e308, -(10**400), 13, [1])
+        ],
     ],
 )
 def test_broken_segmentations(segmentation: Any, match: str) -> None:

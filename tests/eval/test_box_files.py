@@ -63,7 +63,7 @@ def test_labels_and_masks_come_along(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("[[1, 2,", "truncated or no JSON"),
-        ("3", "must hold a list or a dict"),
+        ("3", "must be a list or a dict"),
         ([], "holds no box"),
         ([1, 2, 3, 4], "box 0 must be four numbers"),
         ([[1, 2, 3]], "box 0 must be four numbers"),
@@ -78,9 +78,17 @@ def test_labels_and_masks_come_along(tmp_path: Path) -> None:
         ({"boxes": CORNERS, "labels": ["dog"]}, "1 labels for 2 boxes"),
         ({"boxes": CORNERS, "boxes_xywh": XYWH}, "must have one of"),
         ({"bboxes": CORNERS}, "must have one of"),
-        ({"boxes": 3}, "boxes must be a list"),
+        ({"boxes": 3}, "boxes of the file must be a list, got 3"),
         ({"7": XYWH, "8": XYWH}, "boxes of 2 pictures; give --image-id"),
         ([{"bbox": XYWH[0], "image_id": image} for image in (7, 8)], "give --image-id"),
+        (
+            [{"bbox": XYWH[0], "image_id": [7]}],
+            r"entry 0 must be text or an integer, got \[7\]",
+        ),
+        ([{"bbox": XYWH[0], "image_id": {}}], "image_id of entry 0 must be text or an integer"),
+        ([{"bbox": XYWH[0], "label": ["dog"]}], "label of entry 0 must be text or an integer, got"),
+        ([[1, 2, 3, 10**400]], "box 0 must be four finite numbers"),
+        ({"7": 3}, "give --image-id"),
     ],
 )
 def test_errors_say_what_is_wrong(tmp_path: Path, content: Any, message: str) -> None:

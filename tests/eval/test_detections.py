@@ -71,8 +71,11 @@ def test_corners_read_as_sizes_are_noticed(root: Any, caplog: pytest.LogCaptureF
         ("3", "must hold a dict or a list, got int"),
         ('[{"image_id": 42}]', "entry 0 has no 'box'"),
         ('{"391895": 5}', "boxes of image 391895 must be a list"),
-        ('{"391895": [[1, 2]]}', "box of image 391895 must be four numbers"),
+        ('{"391895": [[1, 2]]}', "box 0 of image 391895 must be four numbers"),
         ('{"391895": [[', "is truncated or no JSON"),
+        ('{"391895": [[1, 2, 3, 1e999]]}', "box 0 of image 391895 must be four finite numbers"),
+        (f'{{"391895": [[1, 2, 3, {10**400}]]}}', "must be four finite numbers of at most 1,000,"),
+        ('[{"image_id": [1], "box": [1, 2, 3, 4]}]', r"image_id of entry 0 must be an integer"),
     ],
 )
 def test_broken_files(root: Any, content: str, match: str) -> None:

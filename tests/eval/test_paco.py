@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +132,57 @@ def test_record_without_a_field(root: PartsRoot, key: str) -> None:
         objects(root)
 
 
+BROKEN_NUMBERS = [None, "x", [1], {}, math.nan, math.inf, 2**63]
+
+
+@pytest.mark.parametrize("number", BROKEN_NUMBERS)
+@pytest.mark.parametrize(
+    ("records", "field"),
+    [
+        ("images", "id"),
+        ("categories", "id"),
+        *(("annotations", key) for key in ("id", "obj_ann_id", "image_id", "category_id")),
+    ],
+)
+def test_broken_ids(root: PartsRoot, records: str, field: str, number: object) -> None:
+    getattr(root, records)[0][field] = number
+    with pytest.raises(DataError, match=rf"v1_val\.json: {field} of \w+ 0 must be an integer"):
+        objects(root)
+
+
+@pytest.mark.parametrize(
+    ("records", "field", "value", "match"),
+    [
+        ("categories", "name", 5, "name of category 0 must be text, got 5"),
+        ("images", "height", None, "height of image 0 must be an integer, got None"),
+        ("images", "height", "tall", "height of image 0 must be an integer"),
+        ("images", "height", -1, "height of image 0 must be at least 1, got -1"),
+        ("images", "height", 10**9, "image 0 is 120x1000000000, which is more than"),
+        ("images", "file_name", "a/" + "b" * 4000, "file_name of image 0 must be FOLDER/FILE"),
+        ("images", "file_name", "a/" + "é" * 128, "of at most 255 bytes each"),
+        ("images", "file_name", 3, "file_name of image 0 must be text"),
+        ("annotations", "area", "big", "area of annotation 900 must be a number"),
+        ("annotations", "area", math.inf, "area of annotation 900 must be a number"),
+        ("annotations", "bbox", [0, 0, 1e300, 5], "bbox of annotation 900 must be four finite"),
+        ("annotations", "segmentation", [[1, 2, None, 4, 5, 6]], "polygon 0 must be numbers"),
+        ("annotations", "segmentation", {"size": [90, 120], "counts": "0"}, "annotation 900 is b"),
+        ("annotations", "segmentation", "x", "annotation 900 must be polygons or RLE, got 'x'"),
+    ],
+)
+def test_broken_fields(
+    root: PartsRoot, records: str, field: str, value: object, match: str
+) -> None:
+    root.save()
+    getattr(root, records)[1 if records == "annotations" else 0][field] = value
+    root.write_annotations()
+    with pytest.raises(DataError, match=rf"v1_val\.json: .*{match}"):
+        read_paco(root.path, VAL)
+
+
 def test_file_of_another_kind(root: PartsRoot) -> None:
     root.save()
     root.json_path.write_text(json.dumps({"images": [], "annotations": {}, "categories": []}))
-    with pytest.raises(DataError, match="'annotations' must be a list"):
+    with pytest.raises(DataError, match=r"annotations of the file must be a list, got \{\}"):
         read_paco(root.path, VAL)
 
 

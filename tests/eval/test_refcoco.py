@@ -1,4 +1,5 @@
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,15 @@ def test_gold_annotation_that_is_not_there(root: Any) -> None:
         ("sentences", [], "ref 0 has no sentence"),
         ("sentences", [{"sent": "x"}], "sentence 0 of ref 0 has no 'raw'"),
         ("image_id", None, "image_id of ref 0 must be an integer"),
+        ("image_id", math.inf, "image_id of ref 0 must be an integer, got inf"),
+        ("ann_id", [math.inf], "ann_id of ref 0 must be an integer, got inf"),
+        ("ann_id", 2**63, "ann_id of ref 0 must be an integer of 64 bits"),
+        ("ref_id", {}, "ref_id of ref 0 must be text or an integer, got {}"),
+        ("split", ["testA"], r"split of ref 0 must be text, got \['testA'\]"),
+        ("sentences", 3, "sentences of ref 0 must be a list, got 3"),
+        ("sentences", [{"raw": 5}], "raw of sentence 0 of ref 0 must be text, got 5"),
+        ("sentences", [{"raw": "a\ud800"}], r"without lone surrogates, got 'a\\ud800'"),
+        ("sentences", [{"raw": "a", "sent_id": 10**5000}], "64 bits, got a number of thousands of"),
     ],
 )
 def test_broken_refs(root: Any, field: str, value: object, match: str) -> None:
@@ -121,10 +131,43 @@ def test_broken_refs(root: Any, field: str, value: object, match: str) -> None:
     broken(root, match)
 
 
-@pytest.mark.parametrize("bbox", [[1, 2, 3], "abcd", [1, 2, 3, float("nan")], None])
+@pytest.mark.parametrize(
+    "bbox",
+    [
+        *([1, 2, 3], "abcd", "1234", None, {}, ["1", 2, 3, 4], [1, 2, 3, None]),
+        *([1, 2, 3, number] for number in (math.nan, math.inf, 1e300, -(10**400), 2**63)),
+    ],
+)
 def test_broken_box(root: Any, bbox: object) -> None:
     root.annotations[0]["bbox"] = bbox
-    broken(root, "bbox of annotation 1000 must be four (finite )?numbers")
+    broken(root, r"instances\.json: bbox of annotation 1000 must be four (finite )?numbers")
+
+
+@pytest.mark.parametrize("number", [None, "x", [1], math.nan, math.inf, 2**63, True, 0.5])
+@pytest.mark.parametrize(
+    ("records", "field"), [("images", "id"), ("annotations", "id"), ("annotations", "image_id")]
+)
+def test_broken_ids(root: Any, records: str, field: str, number: object) -> None:
+    getattr(root, records)[1][field] = number
+    broken(root, rf"instances\.json: {field} of {records[:-1]} 1 must be an integer")
+
+
+@pytest.mark.parametrize("side", ["x", [1], math.nan, math.inf, 2**63, 0, -5, 47.5])
+@pytest.mark.parametrize("field", ["height", "width"])
+def test_broken_sizes(root: Any, field: str, side: object) -> None:
+    root.images[1][field] = side
+    broken(root, rf"instances\.json: {field} of image 42 must be (an integer|at least 1)")
+
+
+def test_sizes_beyond_any_picture(root: Any) -> None:
+    root.images[1]["height"] = 10**8
+    broken(root, r"image 42 is 64x100000000, which is more than 178,956,970 pixels")
+
+
+def test_size_that_is_not_told(root: Any) -> None:
+    root.images[1]["height"] = None
+    root.save()
+    assert read_refcoco(root.path, TEST_A).images[1].size is None
 
 
 def test_record_without_a_field(root: Any) -> None:

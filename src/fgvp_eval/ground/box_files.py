@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from fgvp_eval.boxes import xyxy_from_xywh
-from fgvp_eval.data_files import read_box, read_json, require
+from fgvp_eval.data_files import read_json
 from fgvp_eval.errors import DataError
+from fgvp_eval.file_values import FileValue
 from fgvp_eval.records import Box
 
 BoxFormat = Literal["xyxy", "xywh"]
@@ -51,10 +51,10 @@ class GivenBoxes:
 class _Listed:
     """Boxes as a file lists them, and how they are to be read."""
 
-    boxes: Sequence[Any]
+    boxes: list[FileValue]
     form: BoxFormat
-    labels: Sequence[Any] | None = None
-    segmentations: Sequence[Any] | None = None
+    labels: list[FileValue] | None = None
+    segmentations: tuple[Any, ...] | None = None
 
 
 def read_boxes(
@@ -76,78 +76,85 @@ def read_boxes(
         DataError: The file is missing or broken, has none of the forms, holds boxes of several
             pictures and no ``image_id`` is given, or a box has no area or leaves the picture.
     """
-    listed = _listed(read_json(path, _SOURCE), path, image_id)
+    content = FileValue(path, "the file", read_json(path, _SOURCE))
+    listed = _listed(content, image_id)
     form = box_format or listed.form
     if not listed.boxes:
         raise DataError(f"{path}: holds no box of this picture")
     boxes_xyxy = tuple(
-        _checked(read_box(box, f"box {index}", path), form, size, f"{path}: box {index}")
-        for index, box in enumerate(listed.boxes)
+        _checked(box.named(f"box {index}"), form, size) for index, box in enumerate(listed.boxes)
     )
-    labels = None if listed.labels is None else tuple(str(label) for label in listed.labels)
+    labels = None if listed.labels is None else tuple(label.name() for label in listed.labels)
     if labels is not None and len(labels) != len(boxes_xyxy):
         raise DataError(f"{path}: has {len(labels)} labels for {len(boxes_xyxy)} boxes")
-    masks = None if listed.segmentations is None else tuple(listed.segmentations)
-    return GivenBoxes(boxes_xyxy, form, labels, masks)
+    return GivenBoxes(boxes_xyxy, form, labels, listed.segmentations)
 
 
-def _listed(content: Any, path: Path, image_id: int | None) -> _Listed:
-    if isinstance(content, Mapping):
-        return _from_dict(content, path, image_id)
-    if not isinstance(content, list):
-        raise DataError(f"{path}: must hold a list or a dict, got {type(content).__name__}")
-    if content and all(isinstance(entry, Mapping) for entry in content):
-        return _from_entries(content, path, image_id)
-    return _Listed(content, "xyxy")
+def _listed(content: FileValue, image_id: int | None) -> _Listed:
+    if isinstance(content.value, dict):
+        return _from_dict(content, image_id)
+    if not isinstance(content.value, list):
+        raise content.wrong("a list or a dict")
+    if content.value and all(isinstance(entry, dict) for entry in content.value):
+        return _from_entries(content, image_id)
+    return _Listed(list(content.each("box")), "xyxy")
 
 
-def _from_dict(content: Mapping[str, Any], path: Path, image_id: int | None) -> _Listed:
-    if "annotations" in content:
-        return _from_entries(content["annotations"], path, image_id)
+def _from_dict(content: FileValue, image_id: int | None) -> _Listed:
+    keys: dict[str, Any] = content.value
+    if "annotations" in keys:
+        return _from_entries(content.field("annotations"), image_id)
     forms: dict[str, BoxFormat] = {"boxes": "xyxy", "boxes_xyxy": "xyxy", "boxes_xywh": "xywh"}
-    present = [key for key in forms if key in content]
+    present = [key for key in forms if key in keys]
     if len(present) == 1:
-        boxes = _as_list(content[present[0]], present[0], path)
-        labels = content.get("labels")
+        boxes, labels = content.field(present[0]), content.optional("labels")
         return _Listed(
-            boxes, forms[present[0]], None if labels is None else _as_list(labels, "labels", path)
+            list(boxes.each("box")),
+            forms[present[0]],
+            None if labels is None else list(labels.each("label")),
         )
-    if present or not all(key.isdecimal() for key in content):
+    if present or not all(key.isdecimal() for key in keys):
         raise DataError(
-            f"{path}: a dict must have one of 'boxes', 'boxes_xyxy', 'boxes_xywh', 'annotations', "
-            f"or image ids as keys; got {', '.join(content)[:80]}"
+            f"{content.path}: a dict must have one of 'boxes', 'boxes_xyxy', 'boxes_xywh', "
+            f"'annotations', or image ids as keys; got {', '.join(keys)[:80]}"
         )
     if image_id is None:
-        raise DataError(f"{path}: holds boxes of {len(content)} pictures; give --image-id")
-    return _Listed(_as_list(content.get(str(image_id), []), str(image_id), path), "xywh")
+        raise DataError(f"{content.path}: holds boxes of {len(keys)} pictures; give --image-id")
+    if str(image_id) not in keys:
+        return _Listed([], "xywh")
+    return _Listed(list(content.field(str(image_id)).each("box")), "xywh")
 
 
-def _from_entries(entries: Any, path: Path, image_id: int | None) -> _Listed:
+def _from_entries(content: FileValue, image_id: int | None) -> _Listed:
     """Read entries of COCO results or annotations, or of SAM's generator."""
-    for index, entry in enumerate(_as_list(entries, "annotations", path)):
-        require(entry, ("bbox",), f"entry {index}", path)
-    ids = {entry.get("image_id") for entry in entries}
+    entries = list(content.each("entry"))
+    ids = [entry.optional("image_id") for entry in entries]
+    names = [None if of_image is None else of_image.name() for of_image in ids]
     if image_id is not None:
-        entries = [entry for entry in entries if str(entry.get("image_id")) == str(image_id)]
-    elif len(ids) > 1:
-        raise DataError(f"{path}: holds boxes of {len(ids)} pictures; give --image-id")
+        entries = [
+            entry for entry, name in zip(entries, names, strict=True) if name == str(image_id)
+        ]
+    elif len(set(names)) > 1:
+        raise DataError(
+            f"{content.path}: holds boxes of {len(set(names))} pictures; give --image-id"
+        )
 
-    def of_all(key: str) -> list[Any] | None:
-        found = [entry[key] for entry in entries if entry.get(key) is not None]
-        return found if found and len(found) == len(entries) else None
+    def of_all(key: str) -> list[FileValue] | None:
+        present = [field for field in (entry.optional(key) for entry in entries) if field]
+        return present if present and len(present) == len(entries) else None
 
-    boxes = [entry["bbox"] for entry in entries]
-    return _Listed(boxes, "xywh", of_all("label"), of_all("segmentation"))
+    masks = of_all("segmentation")
+    return _Listed(
+        [entry.field("bbox") for entry in entries],
+        "xywh",
+        of_all("label"),
+        None if masks is None else tuple(mask.value for mask in masks),
+    )
 
 
-def _as_list(value: Any, what: str, path: Path) -> list[Any]:
-    if not isinstance(value, list):
-        raise DataError(f"{path}: {what} must be a list, got {type(value).__name__}")
-    return value
-
-
-def _checked(box: Box, form: BoxFormat, size: tuple[int, int], what: str) -> Box:
+def _checked(value: FileValue, form: BoxFormat, size: tuple[int, int]) -> Box:
     """Return a box as corners, if it has an area and is within the picture."""
+    box, what = value.box(), f"{value.path}: {value.what}"
     box_xyxy = xyxy_from_xywh(box) if form == "xywh" else box
     left, top, right, bottom = box_xyxy
     height, width = size

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from fgvp_eval.candidates import Candidates
+from fgvp_eval.errors import DataError
 from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.masks.annotated import annotated_masks
 from fgvp_eval.masks.by_boxes import BOXES_AT_ONCE, box_masks
@@ -138,7 +139,10 @@ class AnnotatedMasks:
     def find(self, image: ImageRecord, pixels: NDArray[np.uint8]) -> MaskedBoxes:
         """See :class:`MaskSource`."""
         size = (pixels.shape[0], pixels.shape[1])
-        masks = annotated_masks(image.annotations, size)
+        try:
+            masks = annotated_masks(image.annotations, size)
+        except DataError as error:
+            raise DataError(f"{image.name}: {error}") from None
         return MaskedBoxes(self.candidates.boxes_xyxy(image, size), masks)
 
 

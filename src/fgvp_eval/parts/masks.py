@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from fgvp_eval.masks.annotated import annotated_masks
+from fgvp_eval.masks.annotated import annotated_masks, annotated_runs
 from fgvp_eval.records import Annotation, Box
 
 
@@ -24,13 +24,11 @@ def has_area(annotation: Annotation, size: tuple[int, int]) -> bool:
     segmentation = annotation.segmentation
     if not segmentation:
         return False
-    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), str):
-        # Counted from the runs: a file has tens of thousands of masks, and few are empty.
-        runs = {"size": list(size), "counts": segmentation["counts"].encode("ascii", "replace")}
-        return int(coco_mask.area(runs)) > 0
-    if isinstance(segmentation, list) and all(len(polygon) < 6 for polygon in segmentation):
+    if isinstance(segmentation, list) and all(
+        isinstance(polygon, list) and len(polygon) < 6 for polygon in segmentation
+    ):
         return False
-    return bool(annotated_masks([annotation], size).any())
+    return bool(annotated_runs(annotation, size)[1::2].any())
 
 
 def merge_annotations(annotations: Sequence[Annotation], size: tuple[int, int]) -> Annotation:

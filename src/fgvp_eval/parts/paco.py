@@ -6,11 +6,11 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fgvp_eval.data_files import file_sha256, read_box, read_integer, read_json, require
+from fgvp_eval.data_files import file_sha256, read_json
 from fgvp_eval.data_sources import annotation_source, images_source
 from fgvp_eval.errors import DataError
+from fgvp_eval.file_values import FileValue
 from fgvp_eval.parts.masks import has_area, merge_annotations
 from fgvp_eval.parts.names import part_text
 from fgvp_eval.parts.records import Part, PartCounts, PartedObject, PartsDataset, PartsImage
@@ -24,7 +24,31 @@ PUBLISHED = {
 LEAST_AREA = 32**2  # objects below it are left out: COCO's bound of a small object
 # A folder and a file; nothing else is joined to the data root.
 _IMAGE_NAME = re.compile(r"\w+/\w[\w.-]*")
-_KEYS = ("images", "annotations", "categories")
+_LONGEST_NAME = 255  # bytes that a file system gives to the name of a folder or file
+
+
+@dataclass(frozen=True)
+class PacoImage:
+    """An image of a PACO file: its file relative to the data root, its height and width."""
+
+    name: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PacoAnnotation:
+    """An annotation of a PACO file, of an object or a part; ``record`` holds all of it."""
+
+    ann_id: int
+    image_id: int
+    category_id: int
+    object_id: int
+    record: FileValue
+
+    def read(self) -> Annotation:
+        """Return the annotation with its box, whose width and height may be zero."""
+        segmentation = self.record.value.get("segmentation")
+        return Annotation(self.ann_id, self.record.field("bbox").box(), segmentation)
 
 
 @dataclass(frozen=True)
@@ -33,16 +57,16 @@ class PacoFile:
 
     Attributes:
         path: The file.
-        images: Image records by id, ``file_name`` relative to ``images`` under the data root.
-        objects: Object annotations by id.
-        parts_of: Part annotations by the id of their object.
+        images: Images by id.
+        objects: Annotations of objects by id.
+        parts_of: Annotations of parts by the id of their object.
         part_names: ``OBJECT:PART`` by category id.
     """
 
     path: Path
-    images: dict[int, dict[str, Any]]
-    objects: dict[int, dict[str, Any]]
-    parts_of: dict[int, list[dict[str, Any]]]
+    images: dict[int, PacoImage]
+    objects: dict[int, PacoAnnotation]
+    parts_of: dict[int, list[PacoAnnotation]]
     part_names: dict[int, str]
 
     @property
@@ -54,7 +78,7 @@ class PacoFile:
     @property
     def image_names(self) -> tuple[str, ...]:
         """The image files, relative to the data root."""
-        return tuple(f"images/{image['file_name']}" for image in self.images.values())
+        return tuple(image.name for image in self.images.values())
 
 
 def paco_path(root: Path, split: Split) -> Path:
@@ -74,40 +98,48 @@ def read_paco_file(root: Path, split: Split) -> PacoFile:
         raise DataError(
             f"split {split.name}: {path.name} is missing, expected at {path}; source: {source}"
         )
-    content = read_json(path, source)
-    require(content, _KEYS, "the file", path)
-    for key in _KEYS:
-        if not isinstance(content[key], list):
-            raise DataError(f"{path}: {key!r} must be a list")
+    content = FileValue(path, "the file", read_json(path, source))
     part_names: dict[int, str] = {}
-    for index, category in enumerate(content["categories"]):
-        require(category, ("id", "name"), f"category {index}", path)
+    for category in content.field("categories").each("category"):
+        category_id, name = category.field("id").integer(), category.field("name").text()
         # Objects and parts share the list; "supercategory" tells them apart in one version only.
-        if ":" in category["name"]:
-            part_names[category["id"]] = category["name"]
-    objects: dict[int, dict[str, Any]] = {}
-    parts_of: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    fields = ("id", "image_id", "category_id", "obj_ann_id", "bbox")
-    for index, record in enumerate(content["annotations"]):
-        require(record, fields, f"annotation {index}", path)
-        if record["category_id"] in part_names:
-            parts_of[record["obj_ann_id"]].append(record)
+        if ":" in name:
+            part_names[category_id] = name
+    objects: dict[int, PacoAnnotation] = {}
+    parts_of: dict[int, list[PacoAnnotation]] = defaultdict(list)
+    for record in content.field("annotations").each("annotation"):
+        annotation = _annotation(record)
+        if annotation.category_id in part_names:
+            parts_of[annotation.object_id].append(annotation)
         else:
-            objects[record["id"]] = record
-    return PacoFile(path, _images(content["images"], path), objects, dict(parts_of), part_names)
+            objects[annotation.ann_id] = annotation
+    images = {
+        image.field("id").integer(): PacoImage(_image_name(image), image.size())
+        for image in content.field("images").each("image")
+    }
+    return PacoFile(path, images, objects, dict(parts_of), part_names)
 
 
-def _images(records: list[Any], path: Path) -> dict[int, dict[str, Any]]:
-    images: dict[int, dict[str, Any]] = {}
-    for index, record in enumerate(records):
-        require(record, ("id", "file_name", "height", "width"), f"image {index}", path)
-        if not _IMAGE_NAME.fullmatch(str(record["file_name"])):
-            raise DataError(
-                f"{path}: file_name of image {index} must be FOLDER/FILE, got "
-                f"{record['file_name']!r:.80}"
-            )
-        images[record["id"]] = record
-    return images
+def _annotation(record: FileValue) -> PacoAnnotation:
+    ann_id = record.field("id").integer()
+    record.field("bbox")
+    return PacoAnnotation(
+        ann_id,
+        record.field("image_id").integer(),
+        record.field("category_id").integer(),
+        record.field("obj_ann_id").integer(),
+        record.named(f"annotation {ann_id}"),
+    )
+
+
+def _image_name(image: FileValue) -> str:
+    """Return an image's file relative to the data root."""
+    file_name = image.field("file_name")
+    name = file_name.text()
+    lengths = [len(part.encode()) for part in name.split("/")]
+    if not _IMAGE_NAME.fullmatch(name) or max(lengths) > _LONGEST_NAME:
+        raise file_name.wrong(f"FOLDER/FILE of at most {_LONGEST_NAME} bytes each")
+    return f"images/{name}"
 
 
 def read_paco(root: Path, split: Split, limit: int | None = None) -> PartsDataset:
@@ -138,22 +170,22 @@ def read_paco(root: Path, split: Split, limit: int | None = None) -> PartsDatase
         )
     objects_of: dict[int, list[PartedObject]] = defaultdict(list)
     wanted = limit
-    for object_id, record in file.objects.items():
+    for annotation in file.objects.values():
         if wanted is not None and wanted <= 0:
             break
-        read = _read_object(object_id, record, file, left_out)
+        read = _read_object(annotation, file, left_out)
         if read is not None:
-            objects_of[record["image_id"]].append(read)
+            objects_of[annotation.image_id].append(read)
             wanted = None if wanted is None else wanted - len(read.parts)
     images = tuple(
         PartsImage(
             image_id=image_id,
-            path=root / name,
-            name=name,
-            size=(int(file.images[image_id]["height"]), int(file.images[image_id]["width"])),
+            path=root / image.name,
+            name=image.name,
+            size=image.size,
             objects=tuple(objects_of[image_id]),
         )
-        for image_id, name in zip(file.images, file.image_names, strict=True)
+        for image_id, image in file.images.items()
         if image_id in objects_of
     )
     return PartsDataset(
@@ -169,47 +201,50 @@ def read_paco(root: Path, split: Split, limit: int | None = None) -> PartsDatase
 
 
 def _read_object(
-    object_id: int,
-    record: dict[str, Any],
-    file: PacoFile,
-    left_out: Counter[str],
+    thing: PacoAnnotation, file: PacoFile, left_out: Counter[str]
 ) -> PartedObject | None:
     """Return an object, or None if it is left out; counts what is left out."""
-    path, what = file.path, f"annotation {object_id}"
-    parts = file.parts_of.get(object_id, [])
+    parts = file.parts_of.get(thing.ann_id, [])
     if not parts:
         left_out["objects without parts"] += 1
         return None
-    image = file.images.get(record["image_id"])
+    image = file.images.get(thing.image_id)
     if image is None:
-        raise DataError(f"{path} has no image {record['image_id']}, which {what} is on")
-    box_xywh = read_box(record["bbox"], f"bbox of {what}", path)
-    area = record.get("area")
-    pixels = box_xywh[2] * box_xywh[3] if area is None else float(area)
-    if pixels < LEAST_AREA or box_xywh[2] <= 0 or box_xywh[3] <= 0:
+        raise DataError(
+            f"{file.path} has no image {thing.image_id}, which annotation {thing.ann_id} is on"
+        )
+    annotation = thing.read()
+    width, height = annotation.box_xywh[2:]
+    area = thing.record.optional("area")
+    pixels = width * height if area is None else area.number()
+    if pixels < LEAST_AREA or width <= 0 or height <= 0:
         left_out[f"objects below {LEAST_AREA} pixels"] += 1
         return None
-    size = (int(image["height"]), int(image["width"]))
-    if not has_area(Annotation(object_id, box_xywh, record.get("segmentation")), size):
+    if not _is_drawn(annotation, image.size, file.path):
         left_out["objects without a mask"] += 1
         return None
     by_name: dict[str, list[Annotation]] = defaultdict(list)
     for part in parts:
-        part_id = read_integer(part["id"], f"id of a part of {what}", path)
-        part_box_xywh = read_box(part["bbox"], f"bbox of annotation {part_id}", path)
-        annotation = Annotation(part_id, part_box_xywh, part.get("segmentation"))
-        if part_box_xywh[2] > 0 and part_box_xywh[3] > 0 and has_area(annotation, size):
-            by_name[_text(file.part_names[part["category_id"]], path)].append(annotation)
+        of_part = part.read()
+        if min(of_part.box_xywh[2:]) > 0 and _is_drawn(of_part, image.size, file.path):
+            by_name[_text(file.part_names[part.category_id], file.path)].append(of_part)
         else:
             left_out["parts without a mask"] += 1
     if not by_name:
         left_out["objects whose parts have no mask"] += 1
         return None
     return PartedObject(
-        object_id,
-        box_xywh,
-        tuple(Part(text, merge_annotations(same, size)) for text, same in by_name.items()),
+        thing.ann_id,
+        annotation.box_xywh,
+        tuple(Part(text, merge_annotations(same, image.size)) for text, same in by_name.items()),
     )
+
+
+def _is_drawn(annotation: Annotation, size: tuple[int, int], path: Path) -> bool:
+    try:
+        return has_area(annotation, size)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _text(category: str, path: Path) -> str:
