@@ -66,9 +66,9 @@ def read_detections(path: Path, dataset: Dataset) -> tuple[dict[int, tuple[Box, 
                 f"{path} has no entry for image {image.image_id} of split {dataset.split.name}; "
                 "is it the file of another dataset?"
             )
-        of_image = f"of image {image.image_id}"
-        boxes = FileValue(path, f"boxes {of_image}", boxes_of[str(image.image_id)])
-        read = [box.named(f"{box.what} {of_image}").box() for box in boxes.each("box")]
+        what = f"image {image.image_id}"
+        boxes = FileValue(path, f"boxes of {what}", boxes_of[str(image.image_id)])
+        read = [box.box() for box in boxes.each("box", what)]
         kept = tuple(box for box in read if box[2] > 0 and box[3] > 0)
         dropped += len(read) - len(kept)
         found[image.image_id] = kept

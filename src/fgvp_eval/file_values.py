@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class FileValue:
 
     def named(self, what: str) -> FileValue:
         """Return the same value under a name that says more."""
-        return replace(self, what=what)
+        return FileValue(self.path, what, self.value)
 
     def field(self, key: str) -> FileValue:
         """Return a field of a dict, which must be there."""
@@ -72,12 +72,12 @@ class FileValue:
             raise self.wrong("a dict")
         return None if self.value.get(key) is None else self.field(key)
 
-    def each(self, noun: str) -> Iterator[FileValue]:
-        """Yield the entries of a list, called ``NOUN INDEX``."""
+    def each(self, noun: str, of: str = "") -> Iterator[FileValue]:
+        """Yield the entries of a list, called ``NOUN INDEX``, or ``NOUN INDEX of OF``."""
         if not isinstance(self.value, (list, tuple)):
             raise self.wrong("a list")
         for index, entry in enumerate(self.value):
-            yield FileValue(self.path, f"{noun} {index}", entry)
+            yield FileValue(self.path, f"{noun} {index}{of and f' of {of}'}", entry)
 
     def integer(self) -> int:
         """Return an integer of 64 bits, also one that is written as text or as 7.0."""

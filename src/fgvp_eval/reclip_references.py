@@ -33,8 +33,7 @@ def read_reclip(root: Path, split: Split) -> tuple[References, dict[str, Any]]:
     for line in read_json_lines(path, reclip_source()):
         line.field("ann_id"), line.field("sentences")
         image_id = line.field("image_id").integer()
-        for annotation in line.field("anns").each("annotation"):
-            annotation = annotation.named(f"{annotation.what} of {line.what}")
+        for annotation in line.field("anns").each("annotation", line.what):
             key = (image_id, annotation.field("id").name())
             annotations.setdefault(key, {**annotation.value, "image_id": image_id})
         # The file holds one split only, and the ids of references are not sure to be kept.

@@ -88,12 +88,11 @@ def _samples(
     for ref in refs:
         image_id = ref.field("image_id").integer()
         gold = _gold_ids(ref.field("ann_id"))
-        sentences = list(ref.field("sentences").each("sentence"))
+        sentences = list(ref.field("sentences").each("sentence", ref.what))
         if not gold or not sentences:
             raise DataError(f"{ref.path}: {ref.what} has no {'sentence' if gold else 'ann_id'}")
         gold_of[image_id].update(gold)
         for index, sentence in enumerate(sentences):
-            sentence = sentence.named(f"{sentence.what} of {ref.what}")
             sent_id = sentence.optional("sent_id")
             name = f"n{index}" if sent_id is None else sent_id.name()
             samples_of[image_id].append(

@@ -164,6 +164,7 @@ def test_broken_ids(root: PartsRoot, records: str, field: str, number: object) -
         ("annotations", "area", "big", "area of annotation 900 must be a number"),
         ("annotations", "area", math.inf, "area of annotation 900 must be a number"),
         ("annotations", "bbox", [0, 0, 1e300, 5], "bbox of annotation 900 must be four finite"),
+        ("annotations", "segmentation", [[1, 2, math.nan, 4, 5, 6]], "polygon 0 must be numbers"),
         ("annotations", "segmentation", [[1, 2, None, 4, 5, 6]], "polygon 0 must be numbers"),
         ("annotations", "segmentation", {"size": [90, 120], "counts": "0"}, "annotation 900 is b"),
         ("annotations", "segmentation", "x", "annotation 900 must be polygons or RLE, got 'x'"),

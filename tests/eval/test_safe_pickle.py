@@ -1,6 +1,10 @@
+import contextlib
 import datetime
 import os
 import pickle
+import resource
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +56,7 @@ def test_code_is_refused_and_not_run(tmp_path: Path, protocol: int) -> None:
         b"(S'1'\nibuiltins\neval\n.",
         b"c__builtin__\ngetattr\n.",
         b"Psome id\n.",
+        b"c__builtin__\nset\n.",  # the class itself
         b"c_codecs\nencode\n(S'x'\nS'rot13'\ntR.",
     ],
 )
@@ -78,6 +83,66 @@ def test_damaged_files_are_told_from_code(tmp_path: Path, damage: str) -> None:
         DataError, match=r"damaged\.p is truncated or no pickle .*source: the shelf"
     ):
         load_plain_pickle(path, "the shelf")
+
+
+def doubled(value: object, join: Callable[[object], object], times: int = 60) -> object:
+    """Join a value to itself again and again: 2**60 values in 60 objects."""
+    for _ in range(times):
+        value = join(value)
+    return value
+
+
+def holding_itself() -> list[object]:
+    value: list[object] = []
+    value.append(value)
+    return value
+
+
+SENTENCES = [{"raw": "a"}] * 1000
+REPEATING = {
+    "lists": pickle.dumps(doubled([], lambda value: [value, value])),
+    "tuples": pickle.dumps(doubled((), lambda value: (value, value))),
+    "dicts": pickle.dumps(doubled({}, lambda value: {"a": value, "b": [value]})),
+    "itself": pickle.dumps(holding_itself()),
+    "sentences": pickle.dumps([{"sentences": SENTENCES} for _ in range(1000)]),
+    # {t: 1} with t = (u, u), u = (v, v), ..., which would be hashed before anyone could look
+    "key": b"})%bK\x01s." % b"".join(b"p%d\n0g%d\ng%d\n\x86" % (n, n, n) for n in range(60)),
+}
+
+
+@pytest.mark.parametrize("name", REPEATING)
+def test_time_and_memory_go_with_the_size_of_the_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "bomb.p"
+    path.write_bytes(REPEATING[name])
+    started = time.monotonic()
+    with pytest.raises(DataError, match=r"bomb\.p repeats or holds itself"):
+        load_plain_pickle(path, "the shelf")
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"]r\xff\xff\xff\x0f.",  # a memo of 2**28 entries
+        b"]p99999999\n.",
+        b"\x96" + (2**31).to_bytes(8, "little") + b".",  # room for 2**31 bytes
+    ],
+)
+def test_no_room_is_made_on_the_word_of_a_file(tmp_path: Path, stream: bytes) -> None:
+    path = tmp_path / "bomb.p"
+    path.write_bytes(stream)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB
+    with contextlib.suppress(DataError):  # some of it is sound
+        load_plain_pickle(path, "the shelf")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+def test_parts_may_be_shared(tmp_path: Path) -> None:
+    path = tmp_path / "shared.p"
+    sentences = [{"raw": "a", "box": ((1, 2), (3, 4))}]
+    content = [{"split": name, "sentences": sentences} for name in "ab"]
+    path.write_bytes(pickle.dumps(content, protocol=2))
+    assert load_plain_pickle(path, "nowhere") == content
 
 
 def test_missing_file(tmp_path: Path) -> None:

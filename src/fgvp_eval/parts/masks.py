@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from fgvp_eval.errors import DataError
 from fgvp_eval.masks.annotated import annotated_masks, annotated_runs
 from fgvp_eval.records import Annotation, Box
 
@@ -39,11 +40,17 @@ def merge_annotations(annotations: Sequence[Annotation], size: tuple[int, int]) 
         size: Height and width of the image.
 
     Returns:
-        The only annotation as it is; of several, the union of masks and the enclosing box.
+        The only annotation as it is; of several, the union of masks and the enclosing box. If the
+        mask of one is broken, that one, so that drawing it says so.
     """
     first = annotations[0]
     if len(annotations) == 1:
         return first
+    for annotation in annotations:
+        try:
+            annotated_runs(annotation, size)
+        except DataError:
+            return annotation
     union = annotated_masks(annotations, size).any(0).numpy()  # [H, W]
     rle = coco_mask.encode(np.asfortranarray(union.astype(np.uint8)))
     corners = [

@@ -220,13 +220,17 @@ def _read_object(
     if pixels < LEAST_AREA or width <= 0 or height <= 0:
         left_out[f"objects below {LEAST_AREA} pixels"] += 1
         return None
-    if not _is_drawn(annotation, image.size, file.path):
+    try:
+        is_drawn = has_area(annotation, image.size)
+    except DataError as error:
+        raise DataError(f"{file.path}: {error}") from None
+    if not is_drawn:
         left_out["objects without a mask"] += 1
         return None
     by_name: dict[str, list[Annotation]] = defaultdict(list)
     for part in parts:
         of_part = part.read()
-        if min(of_part.box_xywh[2:]) > 0 and _is_drawn(of_part, image.size, file.path):
+        if min(of_part.box_xywh[2:]) > 0 and _may_be_drawn(of_part, image.size):
             by_name[_text(file.part_names[part.category_id], file.path)].append(of_part)
         else:
             left_out["parts without a mask"] += 1
@@ -240,11 +244,11 @@ def _read_object(
     )
 
 
-def _is_drawn(annotation: Annotation, size: tuple[int, int], path: Path) -> bool:
+def _may_be_drawn(annotation: Annotation, size: tuple[int, int]) -> bool:
     try:
         return has_area(annotation, size)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+    except DataError:  # drawing it will say so, and name the parts that it leaves unscored
+        return True
 
 
 def _text(category: str, path: Path) -> str:
