@@ -58,19 +58,19 @@ class FileValue:
         """Return the same value under a name that says more."""
         return FileValue(self.path, what, self.value)
 
+    def items(self) -> Iterator[tuple[str, FileValue]]:
+        """Yield the keys and fields of a dict."""
+        return ((key, self.field(key)) for key in self._dict())
+
     def field(self, key: str) -> FileValue:
         """Return a field of a dict, which must be there."""
-        if not isinstance(self.value, dict):
-            raise self.wrong("a dict")
-        if key not in self.value:
+        if key not in self._dict():
             raise DataError(f"{self.path}: {self.what} has no {key!r}")
         return FileValue(self.path, f"{key} of {self.what}", self.value[key])
 
     def optional(self, key: str) -> FileValue | None:
         """Return a field of a dict; None if it is not there, or null."""
-        if not isinstance(self.value, dict):
-            raise self.wrong("a dict")
-        return None if self.value.get(key) is None else self.field(key)
+        return self.field(key) if self._dict().get(key) is not None else None
 
     def each(self, noun: str, of: str = "") -> Iterator[FileValue]:
         """Yield the entries of a list, called ``NOUN INDEX``, or ``NOUN INDEX of OF``."""
@@ -116,8 +116,8 @@ class FileValue:
             return self.text()
         raise self.wrong("text or an integer")
 
-    def box(self) -> Box:
-        """Return four numbers; whether they span an area is the caller's matter."""
+    def box(self, largest: int = LARGEST_COORDINATE) -> Box:
+        """Return four numbers of at most ``largest``; whether they span an area is not checked."""
         numbers = self.value
         if (
             not isinstance(numbers, (list, tuple))
@@ -125,8 +125,8 @@ class FileValue:
             or any(type(number) not in (int, float) for number in numbers)
         ):
             raise self.wrong("four numbers")
-        if not all(abs(number) <= LARGEST_COORDINATE for number in numbers):
-            raise self.wrong(f"four finite numbers of at most {LARGEST_COORDINATE:,} pixels")
+        if not all(abs(number) <= largest for number in numbers):
+            raise self.wrong(f"four finite numbers of at most {largest:,} pixels")
         a, b, c, d = numbers
         return float(a), float(b), float(c), float(d)
 
@@ -139,6 +139,11 @@ class FileValue:
                 f"{MOST_PIXELS:,} pixels"
             )
         return height, width
+
+    def _dict(self) -> dict[str, Any]:
+        if not isinstance(self.value, dict):
+            raise self.wrong("a dict")
+        return self.value
 
     def _side(self, key: str) -> int:
         side = self.field(key)

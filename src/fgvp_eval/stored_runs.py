@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fgvp_eval.boxes import iou_matrix
-from fgvp_eval.data_files import read_json
+from fgvp_eval.data_files import read_json, read_json_lines
 from fgvp_eval.errors import DataError
+from fgvp_eval.file_values import LARGEST_COORDINATE, FileValue
 from fgvp_eval.metrics import IOU_THRESHOLD
-from fgvp_eval.records import Prediction
+from fgvp_eval.records import Box, Prediction
 
 _SOURCE = "python -m fgvp_eval writes it"
-_KNOWN = frozenset(field.name for field in fields(Prediction))
+_FARTHEST = 2 * LARGEST_COORDINATE  # of a corner, which is a place and a length
 _NEEDED = (
     *("sample_id", "image", "text", "candidates_xyxy", "scores", "pred"),
     *("gold_xyxy", "iou", "correct"),
@@ -40,7 +39,9 @@ class StoredRun:
 
     def settings(self, split: str) -> Mapping[str, Any]:
         """Return the resolved options of a split; empty if the file does not say."""
-        found = self.results.get("config", {}).get("settings", {}).get(split, {})
+        found: Any = self.results
+        for key in ("config", "settings", split):
+            found = found.get(key, {}) if isinstance(found, Mapping) else {}
         return found if isinstance(found, Mapping) else {}
 
 
@@ -57,16 +58,9 @@ def read_run(path: Path) -> StoredRun:
         raise DataError(f"{path / 'results.json'} must hold an object; {_SOURCE}")
     if results.get("task") == "parts":
         raise DataError(f"{path} is a run of parts, and only runs of sentences can be read here")
-    samples = path / "samples.jsonl"
-    try:
-        lines = samples.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DataError(f"{samples} is missing; {_SOURCE}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{samples} cannot be read: {error}") from None
     rows: dict[tuple[str, str], list[Prediction]] = {}
-    for number, line in enumerate(lines, start=1):
-        prediction = _prediction(line, f"{samples}: line {number}")
+    for line in read_json_lines(path / "samples.jsonl", _SOURCE):
+        prediction = _prediction(line)
         rows.setdefault((split_of(prediction), prediction.mode), []).append(prediction)
     return StoredRun(path, results, rows)
 
@@ -76,27 +70,89 @@ def split_of(prediction: Prediction) -> str:
     return prediction.sample_id.partition(":")[0]
 
 
-def _prediction(line: str, where: str) -> Prediction:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where} is no JSON ({error}); {_SOURCE}") from None
-    missing = [name for name in _NEEDED if not isinstance(record, dict) or name not in record]
-    if missing:
-        raise DataError(f"{where} is no sentence's result: it lacks {', '.join(missing)}")
-    known = {name: _frozen(value) for name, value in record.items() if name in _KNOWN}
-    known.setdefault("mode", "")
-    if "share_correct" not in known:
-        golds_xyxy = known.get("golds_xyxy") or (known["gold_xyxy"],)
-        right = iou_matrix(known["candidates_xyxy"], golds_xyxy) > IOU_THRESHOLD  # [N, G]
-        known["share_correct"] = float(np.mean(right.any(axis=1)))
-    return Prediction.from_record(known)
+def _prediction(line: FileValue) -> Prediction:
+    record = line.value
+    lacking = [name for name in _NEEDED if not isinstance(record, dict) or name not in record]
+    if lacking:
+        raise DataError(
+            f"{line.path}: {line.what} is no sentence's result: it lacks {', '.join(lacking)}"
+        )
+    candidates_xyxy = _boxes(line.field("candidates_xyxy"))
+    count = len(candidates_xyxy)
+    golds = line.optional("golds_xyxy")
+    gold_xyxy = line.field("gold_xyxy").box(_FARTHEST)
+    golds_xyxy = None if golds is None else _boxes(golds)
+    share, kept = line.optional("share_correct"), line.optional("kept")
+    if share is None:
+        right = iou_matrix(candidates_xyxy, golds_xyxy or [gold_xyxy]) > IOU_THRESHOLD  # [N, G]
+    mode, before = line.optional("mode"), line.optional("pred_before_post")
+    return Prediction(
+        sample_id=line.field("sample_id").text(),
+        image=line.field("image").text(),
+        text=_text(line.field("text")),
+        mode="" if mode is None else mode.text(),
+        candidates_xyxy=candidates_xyxy,
+        scores=_scores(line.field("scores"), count),
+        pred=_index(line.field("pred"), count),
+        gold_xyxy=gold_xyxy,
+        iou=line.field("iou").number(),
+        correct=_truth(line.field("correct")),
+        share_correct=float(right.any(axis=1).mean()) if share is None else share.number(),
+        golds_xyxy=golds_xyxy,
+        pred_before_post=None if before is None else _index(before, count),
+        kept=None if kept is None else tuple(_truth(one) for one in kept.each("entry", kept.what)),
+        scores_by_mode=_scores_by_mode(line.optional("scores_by_mode"), count),
+        negatives_by_mode=_scores_by_mode(line.optional("negatives_by_mode"), count),
+        phrases_by_mode=_phrases(line.optional("phrases_by_mode"), count),
+    )
 
 
-def _frozen(value: Any) -> Any:
-    """Return lists as tuples, also inside of dicts."""
-    if isinstance(value, Mapping):
-        return {name: _frozen(item) for name, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(_frozen(item) for item in value)
-    return value
+def _text(text: FileValue) -> str:
+    """Return text of any characters, as runs of earlier versions may have them."""
+    if not isinstance(text.value, str):
+        raise text.wrong("text")
+    return text.value
+
+
+def _boxes(boxes: FileValue) -> tuple[Box, ...]:
+    found = tuple(box.box(_FARTHEST) for box in boxes.each("box", boxes.what))
+    if not found:
+        raise boxes.wrong("at least one box")
+    return found
+
+
+def _index(index: FileValue, count: int) -> int:
+    if not 0 <= index.integer() < count:
+        raise index.wrong(f"from 0 to {count - 1}")
+    return index.integer()
+
+
+def _truth(value: FileValue) -> bool:
+    if not isinstance(value.value, bool):
+        raise value.wrong("true or false")
+    return value.value
+
+
+def _scores(scores: FileValue, count: int) -> tuple[float, ...]:
+    """Return one number a candidate; null is NaN, which JSON has not."""
+    found = tuple(
+        math.nan if score.value is None else score.number()
+        for score in scores.each("score", scores.what)
+    )
+    if len(found) != count:
+        raise scores.wrong(f"{count} numbers, one a candidate")
+    return found
+
+
+def _scores_by_mode(by_mode: FileValue | None, count: int) -> dict[str, tuple[float, ...]] | None:
+    if by_mode is None:
+        return None
+    return {mode: _scores(scores, count) for mode, scores in by_mode.items()}
+
+
+def _phrases(
+    by_phrase: FileValue | None, count: int
+) -> dict[str, dict[str, tuple[float, ...]]] | None:
+    if by_phrase is None:
+        return None
+    return {phrase: _scores_by_mode(by_mode, count) or {} for phrase, by_mode in by_phrase.items()}

@@ -218,7 +218,7 @@ def test_broken_runs_are_refused(tmp_path: Path, capsys: Any) -> None:
     torn = write_run(tmp_path / "torn", [True])
     with (torn / "samples.jsonl").open("a") as file:
         file.write('{"sample_id": "de')
-    assert "samples.jsonl: line 2 is no JSON" in refused(capsys, a, torn)
+    assert "samples.jsonl: line 2 is truncated or no JSON" in refused(capsys, a, torn)
     (torn / "samples.jsonl").write_text('{"sample_id": "demo:0:0"}\n')
     assert "line 1 is no sentence's result: it lacks image, text" in refused(capsys, a, torn)
     assert "required: RUN_B" in refused(capsys, a)

@@ -49,6 +49,15 @@ def test_same_records(root: Any) -> None:
         assert image.size is None  # the file does not say
 
 
+@pytest.mark.parametrize("separator", ["\x85", "\u2028"])
+def test_captions_with_line_separators(root: Any, separator: str) -> None:
+    path = as_reclip(root.save())
+    text = f"the red{separator}box."
+    lines = path.read_text().replace("The RED box.", text)
+    path.write_text(lines)
+    assert read_refcoco(root.path, TEST_A).images[0].samples[0].text == text
+
+
 def test_file_that_kept_no_ids(root: Any) -> None:
     root.save()
     as_reclip(root, bare=True)
