@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from fgvp_eval.errors import DataError, UsageError
-from fgvp_eval.images import BROKEN_IMAGE, decode_image
+from fgvp_eval.images import BROKEN_IMAGE, check_shape, decode_image
 from fgvp_eval.option_values import is_demo_picture
 from fgvp_eval.records import Box, Dataset, ImageRecord
 from fgvp_eval.refcoco import read_refcoco
@@ -89,9 +89,14 @@ def read_image(word: str) -> Photo:
 
 
 def read_photo(path: Path) -> Photo:
-    """Read a picture as :func:`read_picture` does, made smaller if it is large."""
+    """Read a picture as :func:`read_picture` does, made smaller if it is large.
+
+    Raises:
+        DataError: The file is missing, no picture that can be read, or too thin.
+    """
     picture = read_picture(path)
     size = (picture.height, picture.width)
+    check_shape(path, size)
     if max(size) > LONGEST_SIDE:
         picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return Photo(np.array(picture), size)

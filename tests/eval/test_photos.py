@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,11 @@ import pytest
 from PIL import Image
 
 from fgvp_eval.errors import DataError, UsageError
+from fgvp_eval.gallery import main as gallery
+from fgvp_eval.ground.__main__ import main as ground
+from fgvp_eval.images import decode_image
 from fgvp_eval.photos import LONGEST_SIDE, demo_picture, read_photo
+from fgvp_eval.records import ImageRecord
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 GREY = PIXELS[..., 0]
@@ -88,6 +93,49 @@ def test_what_is_no_picture_gets_an_error_that_names_it(tmp_path: Path, name: st
     Image.fromarray(GREY.astype(np.float32)).save(tmp_path / "float.tiff")
     with pytest.raises(DataError, match=name):
         read_photo(tmp_path / name)
+
+
+@pytest.mark.parametrize("size", [(5000, 2), (2, 5000), (101, 1)])
+def test_thin_pictures_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], size: tuple[int, int]
+) -> None:
+    picture, mask = tmp_path / "thin.png", tmp_path / "mask.png"
+    Image.new("RGB", size).save(picture)
+    Image.new("L", size, 255).save(mask)
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text("[[0, 0, 1, 1]]")
+    commands: list[tuple[Callable[[Sequence[str]], int], tuple[object, ...]]] = [
+        (gallery, ("--mask", mask)),
+        (gallery, ("--point", "0,0", "--sam", "demo")),
+        (ground, ("--text", "dog", "--sam", "demo", "--clip", "demo")),
+        (ground, ("--text", "dog", "--sam", "demo", "--clip", "demo", "--boxes", boxes)),
+    ]
+    for command, words in commands:
+        code = command([str(word) for word in (picture, *words, "--out", tmp_path / "out")])
+        error = capsys.readouterr().err
+        assert (code, error.count("\n")) == (2, 1), error
+        assert f"thin.png is {size[0]}x{size[1]}: pictures of which one side is" in error
+    record = ImageRecord(1, picture, "thin.png", None, (), ())
+    with pytest.raises(DataError, match="one side is more than 100 times the other"):
+        decode_image(record)
+
+
+def test_pictures_just_not_too_thin(tmp_path: Path) -> None:
+    Image.new("RGB", (100, 1)).save(tmp_path / "thin.png")
+    assert read_photo(tmp_path / "thin.png").size == (1, 100)
+
+
+def test_whatever_a_decoder_raises_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise RuntimeError("Failed to decode frame 0")  # as Pillow does for AVIF
+
+    monkeypatch.setattr(Image, "open", fail)
+    record = ImageRecord(1, tmp_path / "a.avif", "a.avif", None, (), ())
+    for read in (lambda: read_photo(record.path), lambda: decode_image(record)):
+        with pytest.raises(DataError, match=r"a\.avif.*: Failed to decode frame 0"):
+            read()
 
 
 def test_demo_pictures_are_counted_from_one() -> None:
