@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fgvp_eval.cache_folder import made_once
 from fgvp_eval.demo.annotations import segmentation_of
 from fgvp_eval.demo.expressions import Expression, describe, describe_by_location
 from fgvp_eval.demo.generator_digest import generator_digest
 from fgvp_eval.demo.scenes import Scene, generate_scene
 from fgvp_eval.demo.shapes import SHAPES
+from fgvp_eval.whole_folder import made_whole
 
 GENERATOR_VERSION = 1
 DEMO_SEED = 0
@@ -195,9 +195,10 @@ def demo_data_root() -> Path:
     """Data root of the demo split, made on first use in the user's cache folder.
 
     The folder is `demo-<hash>` in `$FGVP_CACHE_DIR` or else in the platform's cache folder of
-    "fgvp-kernels". It appears in one step, so that several processes may ask at once.
+    "fgvp-kernels". It appears in one step, so that several processes may ask at once; files of it
+    that were damaged are made anew.
     """
-    return made_once(
+    return made_whole(
         f"demo-{generator_digest(DEMO_SEED, DEMO_IMAGES)}",
         lambda root: write_demo_data(root, images=DEMO_IMAGES, seed=DEMO_SEED),
         _temporary_root,

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fgvp_eval.cache_folder import made_once
 from fgvp_eval.demo.annotations import segmentation_of
 from fgvp_eval.demo.dataset import JPEG_QUALITY
 from fgvp_eval.demo.generator_digest import generator_digest
 from fgvp_eval.demo.parts_scenes import PLANS, ComposedObject, generate_parts_scene
 from fgvp_eval.demo.scenes import tight_box
+from fgvp_eval.whole_folder import made_whole
 
 GENERATOR_VERSION = 1
 PARTS_SEED = 0
@@ -156,10 +156,11 @@ def write_parts_data(root: Path, *, images: int = PARTS_IMAGES, seed: int = PART
 def parts_data_root() -> Path:
     """Data root of the split `demo_parts`, made on first use in the user's cache folder.
 
-    It appears in one step, so that several processes may ask at once; where the cache folder
-    cannot be written, it is a temporary folder of this process.
+    It appears in one step, so that several processes may ask at once, and files of it that were
+    damaged are made anew; where the cache folder cannot be written, it is a temporary folder of
+    this process.
     """
-    return made_once(
+    return made_whole(
         f"demo-parts-{generator_digest(PARTS_SEED, PARTS_IMAGES)}",
         lambda root: write_parts_data(root, images=PARTS_IMAGES, seed=PARTS_SEED),
         _temporary_root,
