@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,19 +58,25 @@ class FileValue:
         """Return the same value under a name that says more."""
         return FileValue(self.path, what, self.value)
 
+    def names(self) -> Mapping[str, Any]:
+        """Return a dict by the names of its fields, whose values are not checked."""
+        if not isinstance(self.value, dict):
+            raise self.wrong("a dict")
+        return self.value
+
     def items(self) -> Iterator[tuple[str, FileValue]]:
         """Yield the keys and fields of a dict."""
-        return ((key, self.field(key)) for key in self._dict())
+        return ((key, self.field(key)) for key in self.names())
 
     def field(self, key: str) -> FileValue:
         """Return a field of a dict, which must be there."""
-        if key not in self._dict():
+        if key not in self.names():
             raise DataError(f"{self.path}: {self.what} has no {key!r}")
         return FileValue(self.path, f"{key} of {self.what}", self.value[key])
 
     def optional(self, key: str) -> FileValue | None:
         """Return a field of a dict; None if it is not there, or null."""
-        return self.field(key) if self._dict().get(key) is not None else None
+        return self.field(key) if self.names().get(key) is not None else None
 
     def each(self, noun: str, of: str = "") -> Iterator[FileValue]:
         """Yield the entries of a list, called ``NOUN INDEX``, or ``NOUN INDEX of OF``."""
@@ -139,11 +145,6 @@ class FileValue:
                 f"{MOST_PIXELS:,} pixels"
             )
         return height, width
-
-    def _dict(self) -> dict[str, Any]:
-        if not isinstance(self.value, dict):
-            raise self.wrong("a dict")
-        return self.value
 
     def _side(self, key: str) -> int:
         side = self.field(key)

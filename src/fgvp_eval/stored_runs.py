@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from fgvp_eval.boxes import iou_matrix
+from fgvp_eval.config import Aggregate
 from fgvp_eval.data_files import read_json, read_json_lines
 from fgvp_eval.errors import DataError
 from fgvp_eval.file_values import LARGEST_COORDINATE, FileValue
 from fgvp_eval.metrics import IOU_THRESHOLD
+from fgvp_eval.presets import Post
 from fgvp_eval.records import Box, Prediction
 
 _SOURCE = "python -m fgvp_eval writes it"
@@ -39,10 +41,8 @@ class StoredRun:
 
     def settings(self, split: str) -> Mapping[str, Any]:
         """Return the resolved options of a split; empty if the file does not say."""
-        found: Any = self.results
-        for key in ("config", "settings", split):
-            found = found.get(key, {}) if isinstance(found, Mapping) else {}
-        return found if isinstance(found, Mapping) else {}
+        found: Mapping[str, Any] = self.results.get("config", {}).get("settings", {}).get(split, {})
+        return found
 
 
 def read_run(path: Path) -> StoredRun:
@@ -53,9 +53,9 @@ def read_run(path: Path) -> StoredRun:
     """
     if not path.is_dir():
         raise DataError(f"{path} is no run folder")
-    results = read_json(path / "results.json", _SOURCE)
-    if not isinstance(results, dict):
-        raise DataError(f"{path / 'results.json'} must hold an object; {_SOURCE}")
+    results_path = path / "results.json"
+    results = read_json(results_path, _SOURCE)
+    _check_settings(FileValue(results_path, "the file", results))
     if results.get("task") == "parts":
         raise DataError(f"{path} is a run of parts, and only runs of sentences can be read here")
     rows: dict[tuple[str, str], list[Prediction]] = {}
@@ -63,6 +63,24 @@ def read_run(path: Path) -> StoredRun:
         prediction = _prediction(line)
         rows.setdefault((split_of(prediction), prediction.mode), []).append(prediction)
     return StoredRun(path, results, rows)
+
+
+def _check_settings(results: FileValue) -> None:
+    """Check the options that are read here, of every split."""
+    config = results.field("config") if "config" in results.names() else None
+    if config is None or "settings" not in config.names():
+        return
+    for _, settings in config.field("settings").items():
+        for key, choices in (("post", get_args(Post)), ("aggregate", get_args(Aggregate))):
+            if key in settings.names() and settings.field(key).value not in choices:
+                raise settings.field(key).wrong(f"one of {', '.join(choices)}")
+        if "changed" in settings.names():
+            for option in settings.field("changed").each("entry", "changed"):
+                option.text()
+        if preset := settings.optional("preset"):
+            preset.text()
+        if published := settings.optional("published_percent"):
+            published.number()
 
 
 def split_of(prediction: Prediction) -> str:
@@ -134,9 +152,8 @@ def _truth(value: FileValue) -> bool:
 
 
 def _scores(scores: FileValue, count: int) -> tuple[float, ...]:
-    """Return one number a candidate; null is NaN, which JSON has not."""
     found = tuple(
-        math.nan if score.value is None else score.number()
+        math.nan if score.value is None else score.number()  # JSON has no NaN
         for score in scores.each("score", scores.what)
     )
     if len(found) != count:
