@@ -54,23 +54,22 @@ def read_run(path: Path) -> StoredRun:
     if not path.is_dir():
         raise DataError(f"{path} is no run folder")
     results_path = path / "results.json"
-    results = read_json(results_path, _SOURCE)
-    _check_settings(FileValue(results_path, "the file", results))
-    if results.get("task") == "parts":
+    results = FileValue(results_path, "the file", read_json(results_path, _SOURCE))
+    if results.names().get("task") == "parts":
         raise DataError(f"{path} is a run of parts, and only runs of sentences can be read here")
+    _check_settings(results)
     rows: dict[tuple[str, str], list[Prediction]] = {}
     for line in read_json_lines(path / "samples.jsonl", _SOURCE):
         prediction = _prediction(line)
         rows.setdefault((split_of(prediction), prediction.mode), []).append(prediction)
-    return StoredRun(path, results, rows)
+    return StoredRun(path, results.value, rows)
 
 
 def _check_settings(results: FileValue) -> None:
     """Check the options that are read here, of every split."""
-    config = results.field("config") if "config" in results.names() else None
-    if config is None or "settings" not in config.names():
+    if "config" not in results.names() or "settings" not in results.field("config").names():
         return
-    for _, settings in config.field("settings").items():
+    for _, settings in results.field("config").field("settings").items():
         for key, choices in (("post", get_args(Post)), ("aggregate", get_args(Aggregate))):
             if key in settings.names() and settings.field(key).value not in choices:
                 raise settings.field(key).wrong(f"one of {', '.join(choices)}")

@@ -258,3 +258,30 @@ def test_random_damage_is_refused_or_told(targets: list[Target], tmp_path: Path)
     codes = Counter((case["file"], case["code"]) for case in cases)
     for name in {case["file"] for case in cases}:  # each was read, and found out
         assert codes[name, 2] + codes[name, 3] > 0, codes
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "expected"),
+    [
+        ([[1, 1, 20, 1, 1, None]], "polygon 0 must be numbers from -48 to 96, got None"),
+        ([[1, 1, 20, 1, 1, math.nan]], "polygon 0 must be numbers from -48 to 96, got nan"),
+        ([[1, 1, 1e308, 1, 1, 20]], "polygon 0 must be numbers from -64 to 128, got 1e+308"),
+        ({"size": [48, 64], "counts": [3074, -2]}, "add up to H·W = 3072"),
+        ({"size": [48, 64], "counts": ""}, "add up to H·W = 3072"),
+        ({"size": [48, 64], "counts": "\x7f0"}, "is no COCO run-length code"),
+    ],
+)
+def test_masks_of_a_boxes_file(
+    root: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    segmentation: Any,
+    expected: str,
+) -> None:
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps([{"bbox": [1, 1, 20, 20], "segmentation": segmentation}]))
+    words = [root.image_path(42), "--text", "box", *MODELS, "--boxes", boxes, "--masks", "given"]
+    assert ground([str(word) for word in words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{boxes}: segmentation of annotation 0 is broken: " in line
+    assert expected in line
