@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import shlex
-import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from fgvp_eval.command_options import PROGRAM, parse_config
+from fgvp_eval.config import EvalConfig
 from fgvp_eval.errors import (
     EXIT_DONE,
     EXIT_FAILURE,
@@ -16,9 +17,15 @@ from fgvp_eval.errors import (
     EXIT_REFUSED,
     EvalError,
     ProcessError,
+    StorageError,
 )
 from fgvp_eval.processes import Processes, processes_from_environment
 from fgvp_eval.resuming import program_words, resume_command
+from fgvp_eval.tool_command import console, print_result
+
+if TYPE_CHECKING:
+    from fgvp_eval.run_folder import RunFolder
+    from fgvp_eval.tasks import Task
 
 _LOG = logging.getLogger("fgvp_eval")
 
@@ -28,29 +35,21 @@ def run_command(argv: Sequence[str]) -> int:
 
     stdout gets the result table and nothing else; everything said goes to stderr.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("fgvp_eval: %(message)s"))
-    previous_level, previous_propagate = _LOG.level, _LOG.propagate
-    _LOG.addHandler(handler)
-    _LOG.setLevel(logging.INFO)
-    _LOG.propagate = False
-    try:
-        return _run(argv)
-    except EvalError as error:
-        _LOG.error("error: %s", " ".join(str(error).split()))
-        return EXIT_REFUSED
-    except SystemExit as ending:  # argparse has printed its --help
-        return ending.code if isinstance(ending.code, int) else EXIT_DONE
-    except KeyboardInterrupt:
-        _LOG.error("interrupted; repeat the run with: %s", shlex.join([*PROGRAM.split(), *argv]))
-        return EXIT_INTERRUPTED
-    except Exception as error:
-        _LOG.exception("failed: %s: %s", type(error).__name__, error)
-        return EXIT_FAILURE
-    finally:
-        _LOG.removeHandler(handler)
-        _LOG.setLevel(previous_level)
-        _LOG.propagate = previous_propagate
+    with console():
+        try:
+            return _run(argv)
+        except EvalError as error:
+            _LOG.error("error: %s", " ".join(str(error).split()))
+            return EXIT_REFUSED
+        except SystemExit as ending:  # argparse has printed its --help
+            return ending.code if isinstance(ending.code, int) else EXIT_DONE
+        except KeyboardInterrupt:
+            again = shlex.join([*PROGRAM.split(), *argv])
+            _LOG.error("interrupted; repeat the run with: %s", again)
+            return EXIT_INTERRUPTED
+        except Exception as error:
+            _LOG.exception("failed: %s: %s", type(error).__name__, error)
+            return EXIT_FAILURE
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -59,9 +58,7 @@ def _run(argv: Sequence[str]) -> int:
     if not processes.is_first:
         _speak_for(processes)
     # Late, so that --help and wrong usage answer without waiting for torch.
-    from fgvp_eval.report.page import report_of_run
     from fgvp_eval.run_folder import choose_folder
-    from fgvp_eval.stage_times import split_line
     from fgvp_eval.tasks import choose_task
 
     task = choose_task(config)
@@ -69,28 +66,49 @@ def _run(argv: Sequence[str]) -> int:
     # The default name holds the time, which processes read at different moments.
     folder = processes.gather(choose_folder(config, task.result_type))[0]
     try:
-        report = task.evaluate(config, folder, processes)
+        return _evaluate(task, config, folder, processes, argv)
     except KeyboardInterrupt:
         _LOG.error("interrupted; resume it with: %s", resume_command(argv, folder.path, processes))
         return EXIT_INTERRUPTED
     except EvalError:
         raise
     except Exception as error:
-        if isinstance(error, ProcessError):
+        if isinstance(error, (ProcessError, StorageError)):
             _LOG.error("failed: %s", error)
         else:
             _LOG.exception("failed: %s: %s", type(error).__name__, error)
         _LOG.error("resume it with: %s", resume_command(argv, folder.path, processes))
         return EXIT_FAILURE
+
+
+def _evaluate(
+    task: Task,
+    config: EvalConfig,
+    folder: RunFolder[Any],
+    processes: Processes,
+    argv: Sequence[str],
+) -> int:
+    from fgvp_eval.finished_run import FinishedRun, mark_finished
+    from fgvp_eval.report.page import report_of_run
+    from fgvp_eval.stage_times import split_line
+
+    report = task.evaluate(config, folder, processes)
     processes.disconnect()
-    if report is None:
+    if report is None or not processes.is_first:
+        return EXIT_DONE
+    if isinstance(report, FinishedRun):
+        print_result(report.table)
+        _LOG.info("%s holds this run, finished; nothing was done again", folder.path)
         return EXIT_DONE
     task.write(folder.path, report, [*program_words(processes), *argv])
-    print(task.table(report))
+    table = task.table(report)
+    print_result(table)
     seconds = dict(report.seconds)
     if config.report:
         written = report_of_run(folder.path, config.report_misses)
         seconds["report"] = seconds.get("report", 0.0) + written
+    if report.complete:
+        mark_finished(folder.path, config, table)
     _LOG.info("%s", split_line(seconds))
     _LOG.info("wrote %s", folder.path)
     return EXIT_DONE if report.complete else EXIT_INCOMPLETE

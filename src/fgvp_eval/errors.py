@@ -17,6 +17,10 @@ class ProcessError(Exception):
     """Another process of the run failed or ended; what is finished is kept. One line."""
 
 
+class StorageError(Exception):
+    """A file cannot be written: a full or read-only disk; what is finished is kept. One line."""
+
+
 class UsageError(EvalError):
     """An option has a value that does not exist, does not fit another one, or is out of range."""
 

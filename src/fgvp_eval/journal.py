@@ -2,27 +2,35 @@
 
 Each process has a file of its own in the run folder, ``journal.jsonl`` or
 ``journal.RANK-of-WORLD.jsonl``. The first line says which run it belongs to; each further line
-holds one finished image. A line counts once its newline is on the disk, so a torn last line is an
-image that was not finished. A run reads the files of every earlier start, whatever the number of
-processes was.
+holds one finished image. Each ends with the SHA-256 of what stands before it. A line counts once
+its newline is on the disk, so a torn last line is an image that was not finished; and a line that
+has changed since is left out, so that its image is done again. A run reads the files of every
+earlier start, whatever the number of processes was.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Generic, Protocol
 
 from typing_extensions import TypeVar
 
-from fgvp_eval.errors import DataError, UsageError
+from fgvp_eval.errors import DataError, EvalError, UsageError
 from fgvp_eval.records import Prediction, Unscored
 from fgvp_eval.run_identity import differences
+from fgvp_eval.whole_files import storing, utf8
 
-_FORMAT = 1
+_LOG = logging.getLogger(__name__)
+
+_FORMAT = 2  # 1 had no checksums
+_SEAL = b', "sha256": '
 
 
 class Record(Protocol):
@@ -75,16 +83,23 @@ class Journal:
 
     Raises:
         UsageError: Another run is writing the same file.
+        StorageError: The disk is full, read-only or broken; so do all that write.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
-        self._file = path.open("a+b")
+        self._path = path
+        with storing(path):
+            # Without a buffer, whose rest would be written again when a full disk ends the run.
+            self._file = path.open("a+b", buffering=0)
         try:
             _lock(self._file, path)
-            self._drop_torn_line()
-            if self._file.seek(0, os.SEEK_END) == 0:
-                self._append({"journal": _FORMAT, "identity": identity})
-                _sync_folder(path.parent)
+            if not (path.exists() and os.path.samestat(path.stat(), os.fstat(self._file.fileno()))):
+                raise UsageError(f"{path} was removed by another run; choose another --out")
+            with storing(path):
+                self._drop_torn_line()
+                if self._file.seek(0, os.SEEK_END) == 0:
+                    self._append({"journal": _FORMAT, "identity": identity})
+                    _sync_folder(path.parent)
         except BaseException:
             self._file.close()
             raise
@@ -108,11 +123,13 @@ class Journal:
             "seconds": outcome.seconds,
             "together": outcome.together,
         }
-        self._append(record)
+        with storing(self._path):
+            self._append(record)
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-        self._file.flush()
+        left = memoryview(_sealed(record))
+        while left:
+            left = left[self._file.write(left) :]
         os.fsync(self._file.fileno())
 
     def _drop_torn_line(self) -> None:
@@ -131,6 +148,24 @@ def journal_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("journal*.jsonl") if path.is_file())
 
 
+def remove_journals(folder: Path) -> None:
+    """Remove the journals of every earlier start.
+
+    Raises:
+        UsageError: Another run is writing one of them; then none is removed.
+        StorageError: The folder is read-only.
+    """
+    paths = journal_files(folder)
+    with ExitStack() as open_files:
+        for path in paths:
+            with storing(path):
+                file = open_files.enter_context(path.open("r+b"))
+            _lock(file, path)
+        for path in paths:
+            with storing(path):
+                path.unlink()
+
+
 def read_journals(
     folder: Path, identity: Mapping[str, Any], result_type: type[Result]
 ) -> Outcomes[Result]:
@@ -146,7 +181,7 @@ def read_journals(
 
     Raises:
         UsageError: A journal belongs to another run; the message names what differs.
-        DataError: A line other than the last is broken.
+        DataError: The first line of a journal is broken, or is of another version.
     """
     outcomes: Outcomes[Result] = {}
     for path in journal_files(folder):
@@ -161,24 +196,67 @@ def read_journals(
 def _read(
     path: Path, identity: Mapping[str, Any], result_type: type[Result]
 ) -> Iterator[ImageOutcome[Result]]:
-    *lines, _torn = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, start=1):
+    try:
+        *lines, _torn = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    if lines:
+        _check_header(lines[0], identity, path)
+    for number, line in enumerate(lines[1:], start=2):
         try:
-            record = json.loads(line)
-            if number == 1:
-                _check_header(record, identity, path)
-            else:
-                yield _outcome(record, result_type)
-        except (ValueError, TypeError, KeyError) as error:
-            raise DataError(
-                f"{path}: line {number} is broken ({type(error).__name__}: {error}); "
-                "--no-resume starts the run anew"
-            ) from None
+            yield _outcome(_unsealed(line), result_type)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            _LOG.warning("%s: line %d is left out: %s", path, number, error)
 
 
-def _check_header(header: Mapping[str, Any], identity: Mapping[str, Any], path: Path) -> None:
-    if header["journal"] != _FORMAT:
-        raise ValueError(f"journal format {header['journal']}, this version has {_FORMAT}")
+def _sealed(record: Mapping[str, Any]) -> bytes:
+    """Return a record as a line of JSON whose last value is the checksum of those before it."""
+    content = utf8(json.dumps(record, ensure_ascii=False))[:-1]
+    return content + _seal(content) + b"\n"
+
+
+def _unsealed(line: bytes) -> dict[str, Any]:
+    """Return the record of a line.
+
+    Raises:
+        ValueError: The line has changed since it was written.
+    """
+    content, _, _ = line.rpartition(_SEAL)
+    if line != content + _seal(content):
+        raise ValueError("it is damaged, since its checksum differs")
+    record: dict[str, Any] = json.loads(line)
+    return record
+
+
+def _seal(content: bytes) -> bytes:
+    return b'%b"%b"}' % (_SEAL, hashlib.sha256(content).hexdigest().encode())
+
+
+def is_journal_of(path: Path, identity: Mapping[str, Any]) -> bool:
+    """Return whether a journal belongs to a run.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            _check_header(file.readline().removesuffix(b"\n"), identity, path)
+        except EvalError:
+            return False
+    return True
+
+
+def _check_header(line: bytes, identity: Mapping[str, Any], path: Path) -> None:
+    try:
+        journal = json.loads(line)["journal"]
+        if journal != _FORMAT:
+            raise ValueError(f"it is of journal format {journal!r}, this version has {_FORMAT}")
+        header = _unsealed(line)
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"{path}: line 1 is broken ({type(error).__name__}: {error}); "
+            "--no-resume starts the run anew"
+        ) from None
     # As it comes back from a file, tuples being lists.
     now = json.loads(json.dumps(identity))
     found = differences(header["identity"], now)

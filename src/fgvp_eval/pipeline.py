@@ -15,6 +15,7 @@ from fgvp_eval.devices import choose_device, device_name, use_one_thread
 from fgvp_eval.drawing import blur_facts
 from fgvp_eval.entity_trees import load_parser, parser_identity
 from fgvp_eval.feature_cache import open_feature_cache
+from fgvp_eval.finished_run import FinishedRun
 from fgvp_eval.group_scoring import GroupScorer
 from fgvp_eval.image_groups import MOST_IMAGES, TYPICAL_GRID_MASKS
 from fgvp_eval.images_to_do import outcomes_in_order, seconds_of_run
@@ -38,7 +39,7 @@ _LOG = logging.getLogger(__name__)
 
 def evaluate(
     config: EvalConfig, folder: RunFolder, processes: Processes = ALONE
-) -> RunReport | None:
+) -> RunReport | FinishedRun | None:
     """Evaluate every split of ``config``.
 
     All data is read and checked before any model is loaded, and all models before anything is
@@ -51,7 +52,8 @@ def evaluate(
         processes: This process among those that share the images.
 
     Returns:
-        The results in the first process, None in the others.
+        The results in the first process, None in the others. A run that the folder holds, finished
+        and unchanged, is not read again: all processes return what it printed.
 
     Raises:
         UsageError: An option does not fit this machine or the models, or the run folder holds
@@ -59,6 +61,7 @@ def evaluate(
         DataError: Data or weights are missing or broken. A single broken image is no reason: its
             sentences are reported in the result as unscored.
         ProcessError: Another process failed.
+        StorageError: The disk of the run folder is full, read-only or broken.
     """
     device = choose_device(config.device, processes.local_rank)
     if all(config.settings(split).is_small for split in config.splits):
@@ -95,6 +98,11 @@ def evaluate(
             "grid_masks": TYPICAL_GRID_MASKS,
         },
     )
+    finished_run = folder.find_finished(config, identity, processes)
+    if finished_run is not None:
+        if processes.is_first:
+            _warn_of_data(plans)
+        return finished_run
     options = RenderOptions(seed=config.seed)
     keeps_features = any(plan.settings.feature_cache for plan in plans)
     cache = open_feature_cache(device) if keeps_features else None
@@ -151,21 +159,27 @@ def evaluate(
     )
 
 
+def _warn_of_data(plans: Sequence[SplitPlan]) -> None:
+    for plan in plans:
+        warn_of_counts(plan.name, plan.dataset.counts, plan.dataset.split.published)
+        warn_of_demo_models(plan.name, plan.demo_models)
+
+
 def _groups_left(
     plan: SplitPlan, at_once: int, done: Outcomes, processes: Processes
 ) -> list[range]:
     """Return the groups of images that this process has to do."""
-    groups = plan.groups(at_once)
-    left = [group for group in groups if not _is_finished(group, plan.name, done)]
-    total = len(plan.dataset.images)
-    finished = total - sum(map(len, left))
+    groups = [(group, _is_finished(group, plan.name, done)) for group in plan.groups(at_once)]
+    finished = sum(len(group) for group, is_finished in groups if is_finished)
     if processes.is_first:
-        warn_of_counts(plan.name, plan.dataset.counts, plan.dataset.split.published)
-        warn_of_demo_models(plan.name, plan.demo_models)
-        if finished:
-            _LOG.info("%s: %d of %d images are done already", plan.name, finished, total)
+        _warn_of_data([plan])
+    if finished and processes.is_first:
+        total = len(plan.dataset.images)
+        _LOG.info("%s: %d of %d images are done already", plan.name, finished, total)
     return [
-        group for number, group in enumerate(groups) if processes.owns(number) and group in left
+        group
+        for number, (group, is_finished) in enumerate(groups)
+        if processes.owns(number) and not is_finished
     ]
 
 

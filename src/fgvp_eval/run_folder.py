@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, Generic
 
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.errors import UsageError
+from fgvp_eval.finished_run import FinishedRun, read_finished
 from fgvp_eval.journal import (
     Journal,
     Outcomes,
@@ -21,6 +21,7 @@ from fgvp_eval.journal import (
     journal_files,
     journal_path,
     read_journals,
+    remove_journals,
 )
 from fgvp_eval.masks.by_grid import grid_settings
 from fgvp_eval.metrics import measure
@@ -29,6 +30,7 @@ from fgvp_eval.records import RunReport, SplitResult
 from fgvp_eval.report.seen_pictures import misses_files
 from fgvp_eval.tables import demo_models, departures, published_percent, summary_page
 from fgvp_eval.versions import versions_of_run
+from fgvp_eval.whole_files import make_folder, storing, write_whole
 
 SCHEMA_VERSION = 1
 _SECONDS_TO_APPEAR = 20.0  # network file systems remember for a while that a file is not there
@@ -50,12 +52,25 @@ class RunFolder(Generic[Result]):
         """Make the folder.
 
         Raises:
-            UsageError: It cannot be made.
+            UsageError: No folder can be at that path.
+            StorageError: The disk is full, read-only or broken.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--out {self.path} cannot be made: {error.strerror}") from None
+        make_folder(self.path)
+
+    def find_finished(
+        self, config: EvalConfig, identity: Mapping[str, Any], processes: Processes
+    ) -> FinishedRun | None:
+        """Return the run that the folder holds, if it is this one and finished.
+
+        Args:
+            config: The options.
+            identity: Tells the run from others.
+            processes: This process among those of the run, all of which must call this.
+        """
+        found = None
+        if config.resume and processes.is_first:
+            found = read_finished(self.path, config, identity)
+        return processes.gather(found)[0]
 
     @contextmanager
     def open_journal(
@@ -74,6 +89,7 @@ class RunFolder(Generic[Result]):
         Raises:
             UsageError: The folder cannot be made, or holds or is taken by another run.
             DataError: A journal is broken.
+            StorageError: The disk is full, read-only or broken.
             ProcessError: Another process failed.
         """
         failure: Exception | None = None
@@ -82,9 +98,11 @@ class RunFolder(Generic[Result]):
             if processes.is_first:
                 self.create()
                 if not resume:
-                    self._remove(journal_files(self.path))
+                    remove_journals(self.path)
                 if not journal_files(self.path):
-                    self._remove(misses_files(self.path))  # of a run that is not this one
+                    for path in misses_files(self.path):  # of a run that is not this one
+                        with storing(path):
+                            path.unlink(missing_ok=True)
         except Exception as error:
             failure = error
         processes.check(failure, "starting")
@@ -112,10 +130,6 @@ class RunFolder(Generic[Result]):
                     "must be one that all machines share"
                 )
             time.sleep(0.2)
-
-    def _remove(self, paths: Sequence[Path]) -> None:
-        for path in paths:
-            path.unlink(missing_ok=True)
 
 
 def choose_folder(config: EvalConfig, result_type: type[Result]) -> RunFolder[Result]:
@@ -151,16 +165,9 @@ def write_files(
 ) -> None:
     """Write ``samples.jsonl``, ``summary.md`` and ``results.json``, in this order."""
     lines = (json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
-    _write(folder / "samples.jsonl", lines)
-    _write(folder / "summary.md", (summary,))
-    _write(folder / "results.json", (json.dumps(results, indent=2, ensure_ascii=False), "\n"))
-
-
-def _write(path: Path, text: Iterable[str]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w", encoding="utf-8") as file:
-        file.writelines(text)
-    partial.replace(path)
+    write_whole(folder / "samples.jsonl", lines)
+    write_whole(folder / "summary.md", (summary,))
+    write_whole(folder / "results.json", (json.dumps(results, indent=2, ensure_ascii=False), "\n"))
 
 
 def _sample_records(result: SplitResult) -> Iterator[dict[str, Any]]:

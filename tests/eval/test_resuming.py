@@ -1,5 +1,6 @@
 """Runs that end early, and what the same command makes of them."""
 
+import fcntl
 import json
 import shlex
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 from child_processes import SYNCS_BEFORE_IMAGES, dying_at_sync, start
 
-from fgvp_eval import group_scoring, pipeline
+from fgvp_eval import group_scoring, journal, pipeline, run_folder
+from fgvp_eval.errors import UsageError
 from fgvp_eval.journal import Journal
 from fgvp_eval.processes import Processes
 from fgvp_eval.resuming import resume_command
@@ -94,6 +96,35 @@ def test_finished_run_is_not_done_again(
     assert again["seconds"]["render"] == first["seconds"]["render"]
 
 
+@pytest.mark.parametrize("change", ["none", "samples", "table", "report", "options", "no marker"])
+def test_what_makes_a_finished_run_be_read_again(
+    run: Any, words: Any, whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    folder = tmp_path / "whole"
+    table = run(*words, "--out", "whole")[1]
+    read: list[int] = []
+    known = journal.read_journals
+    monkeypatch.setattr(run_folder, "read_journals", lambda *args: read.append(1) or known(*args))
+    more: tuple[str, ...] = ()
+    if change == "samples":
+        (folder / "samples.jsonl").write_bytes(whole.replace(b"true", b"false"))
+    elif change == "table":
+        (folder / "finished.json").write_text('{"table": "better"}')
+    elif change == "report":
+        (folder / "report.html").unlink()
+    elif change == "options":
+        more = ("--report-misses", "1")
+    elif change == "no marker":
+        (folder / "finished.json").unlink()
+    code, out, err = run(*words, *more, "--out", "whole")
+    assert (code, out) == (0, table)
+    assert bool(read) == (change != "none")
+    assert ("holds this run, finished" in err) == (change == "none")
+    assert "but the published split has" in err
+    assert (folder / "samples.jsonl").read_bytes() == whole
+    assert (folder / "report.html").exists()
+
+
 def test_resume_no_resume_starts_anew(
     run: Any, words: Any, whole: bytes, decoded: list[str], tmp_path: Path
 ) -> None:
@@ -141,22 +172,86 @@ def refusal(run: Any, *words: object) -> str:
     return lines[0]
 
 
-def test_broken_line_is_refused(run: Any, words: Any, whole: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(b'"scores": [', b'"scores": [9'), (b'"index": 1', b'"index": 0'), (b', "sha256"', b"")],
+    ids=["score", "image", "torn in the midst"],
+)
+def test_image_of_a_line_that_has_changed_is_done_again(
+    run: Any,
+    words: Any,
+    whole: bytes,
+    decoded: list[str],
+    tmp_path: Path,
+    before: bytes,
+    after: bytes,
+) -> None:
     path = tmp_path / "whole" / "journal.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
-    lines[2] = lines[2][:40] + b"\n"
-    path.write_bytes(b"".join(lines))
-    line = refusal(run, *words, "--out", "whole")
-    assert "journal.jsonl: line 3 is broken (JSONDecodeError" in line
+    changed = lines[2].replace(before, after, 1)
+    assert changed != lines[2]
+    path.write_bytes(b"".join([*lines[:2], changed, *lines[3:]]))
+    decoded.clear()
+    code, _, err = run(*words, "--out", "whole")
+    assert (code, len(decoded)) == (0, GROUP)
+    assert "journal.jsonl: line 3 is left out: it is damaged, since its checksum differs" in err
+    assert (tmp_path / "whole" / "samples.jsonl").read_bytes() == whole
 
 
-def test_run_folder_of_a_running_run_is_refused(run: Any, words: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (b'{"journal": 1, "identity": {}}', "it is of journal format 1, this version has 2"),
+        (b'{"journal": 2, "identity": {}}', "it is damaged, since its checksum differs"),
+        (b"[]", "TypeError"),
+    ],
+)
+def test_journal_whose_run_is_not_known_is_refused(
+    run: Any, words: Any, tmp_path: Path, header: bytes, reason: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "journal.jsonl").write_bytes(header + b"\n")
+    line = refusal(run, *words, "--out", "run")
+    assert "journal.jsonl: line 1 is broken (" in line
+    assert reason in line
+    assert "--no-resume starts the run anew" in line
+
+
+def test_run_folder_of_a_running_run_is_refused(
+    run: Any, words: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run(*words, "--out", "run")[0] == 0
     path = tmp_path / "run" / "journal.jsonl"
     identity = json.loads(path.read_bytes().splitlines()[0])["identity"]
+    content = path.read_bytes()
+    monkeypatch.setattr(run_folder, "read_finished", lambda *_: None)
     with Journal(path, identity):
-        line = refusal(run, *words, "--out", "run")
-    assert "is being written by another run" in line
+        for more in ((), ("--no-resume",)):
+            line = refusal(run, *words, "--out", "run", *more)
+            assert "is being written by another run" in line
+            assert path.read_bytes() == content
+
+
+def test_journals_of_a_running_run_of_several_processes_stay(run: Any, words: Any) -> None:
+    run(*words, "--out", "run")
+    (own,) = Path("run").glob("journal*")
+    running = own.rename(own.with_name("journal.1-of-2.jsonl"))
+    own.write_bytes(running.read_bytes())
+    with running.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        line = refusal(run, *words, "--out", "run", "--no-resume")
+    assert "journal.1-of-2.jsonl is being written by another run" in line
+    assert own.exists()
+    assert running.exists()
+
+
+def test_journal_that_another_run_removes_before_it_is_locked_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    monkeypatch.setattr(journal, "_lock", lambda *_: path.unlink())
+    with pytest.raises(UsageError, match="was removed by another run"):
+        Journal(path, {})
 
 
 def test_interrupt_prints_the_command_that_resumes(

@@ -343,6 +343,6 @@ def test_a_run_can_be_repeated_into_its_folder(run: Any, root: Any, tmp_path: Pa
     for _ in range(2):
         assert run(*TEST_A, "--data-root", root.path, "--limit", "1", "--out", "run")[0] == 0
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        *("journal.jsonl", "misses.jsonl", "report.html"),
+        *("finished.json", "journal.jsonl", "misses.jsonl", "report.html"),
         *("results.json", "samples.jsonl", "summary.md"),
     ]

@@ -7,7 +7,7 @@ The protocol is this project's own, since none was published with the method: se
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -20,6 +20,7 @@ from fgvp_eval.devices import choose_device, device_name, use_one_thread
 from fgvp_eval.drawing import blur_facts
 from fgvp_eval.errors import DataError
 from fgvp_eval.feature_cache import open_feature_cache
+from fgvp_eval.finished_run import FinishedRun
 from fgvp_eval.images import decode_image
 from fgvp_eval.images_to_do import images_left, outcomes_in_order, seconds_of_run
 from fgvp_eval.journal import ImageOutcome, Outcomes
@@ -44,7 +45,7 @@ _LOG = logging.getLogger(__name__)
 
 def evaluate_parts(
     config: EvalConfig, folder: RunFolder[ScoredObject], processes: Processes = ALONE
-) -> PartsReport | None:
+) -> PartsReport | FinishedRun | None:
     """Evaluate every split of ``config``, all of which have parts.
 
     As in :func:`pipeline.evaluate`, every finished image goes to the journal at once, and what a
@@ -56,7 +57,8 @@ def evaluate_parts(
         processes: This process among those that share the images.
 
     Returns:
-        The results in the first process, None in the others.
+        The results in the first process, None in the others. A run that the folder holds, finished
+        and unchanged, is not read again: all processes return what it printed.
 
     Raises:
         UsageError: An option does not fit part detection, this machine or the models, or the run
@@ -64,6 +66,7 @@ def evaluate_parts(
         DataError: Data or weights are missing or broken. A single broken image is no reason: its
             parts are reported in the result as unscored.
         ProcessError: Another process failed.
+        StorageError: The disk of the run folder is full, read-only or broken.
     """
     device = choose_device(config.device, processes.local_rank)
     if all(config.settings(split).is_small for split in config.splits):
@@ -87,6 +90,11 @@ def evaluate_parts(
         device=device.type,
         precision=precision,
     )
+    finished_run = folder.find_finished(config, identity, processes)
+    if finished_run is not None:
+        if processes.is_first:
+            _warn_of_data(plans)
+        return finished_run
     with folder.open_journal(identity, config.resume, processes) as (journal, done):
         failure: Exception | None = None
         try:
@@ -111,6 +119,12 @@ def evaluate_parts(
         precision=precision,
         seconds=seconds_of_run(times, finished),
     )
+
+
+def _warn_of_data(plans: Sequence[PartsPlan]) -> None:
+    for plan in plans:
+        warn_of_counts(plan.name, plan.dataset.counts, plan.dataset.published)
+        warn_of_demo_models(plan.name, plan.demo_models)
 
 
 def _part_scorer(
@@ -147,8 +161,7 @@ def _outcomes(
     """Yield this process's images of a split, those that are done left out."""
     dataset, times = plan.dataset, scorer.times
     if processes.is_first:
-        warn_of_counts(plan.name, dataset.counts, dataset.published)
-        warn_of_demo_models(plan.name, plan.demo_models)
+        _warn_of_data([plan])
     left = images_left(plan.name, len(dataset.images), done, processes)
     if not left:
         return
