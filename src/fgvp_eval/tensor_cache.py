@@ -25,7 +25,8 @@ _UNSEEN_BYTES = 64 << 20
 class TensorCache:
     """A folder of tensors, one file each, which several processes may use at once.
 
-    A damaged file counts as none, and a full disk ends the storing, not the run.
+    A damaged file counts as none, and so does one under the name of another; a full disk ends the
+    storing, not the run.
 
     Args:
         folder: Made on first use.
@@ -55,7 +56,7 @@ class TensorCache:
         except (OSError, SafetensorError) as error:
             _LOG.warning("%s is damaged and made anew: %s", path, error)
             return None
-        if _checksum(tensor) != expected:
+        if _checksum(key, tensor) != expected:
             _LOG.warning("%s is damaged and made anew: its checksum differs", path)
             return None
         with suppress(OSError):  # a cache that can only be read
@@ -68,7 +69,7 @@ class TensorCache:
         if not self._writable:
             return
         kept = tensor.detach().cpu().contiguous()
-        content = save({_TENSOR: kept}, {_CHECKSUM: _checksum(kept)})
+        content = save({_TENSOR: kept}, {_CHECKSUM: _checksum(key, kept)})
         path = self._path(key)
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
@@ -119,5 +120,8 @@ class TensorCache:
         return self.folder / key[:2] / f"{key}.safetensors"
 
 
-def _checksum(tensor: torch.Tensor) -> str:
-    return hashlib.sha256(tensor.flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
+def _checksum(key: str, tensor: torch.Tensor) -> str:
+    """Return the SHA-256 of a tensor's name, type, shape and values."""
+    digest = hashlib.sha256(repr((key, tensor.dtype, tuple(tensor.shape))).encode())
+    digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -46,6 +46,22 @@ def test_a_damaged_file_counts_as_none(
     assert cache.load(KEY, CPU) is not None
 
 
+def test_a_sound_file_under_the_name_of_another_counts_as_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = TensorCache(tmp_path, "tensors")
+    cache.store(key(1), VALUES)
+    cache.store(key(2), VALUES + 1)
+    one, two = stored(tmp_path)
+    two.write_bytes(one.read_bytes())
+    assert cache.load(key(2), CPU) is None
+    (message,) = caplog.messages
+    assert message == f"{two} is damaged and made anew: its checksum differs"
+    loaded = cache.load(key(1), CPU)
+    assert loaded is not None
+    assert torch.equal(loaded, VALUES)
+
+
 def key(number: int) -> str:
     return f"{number:02x}" * 32
 

@@ -4,13 +4,13 @@ import functools
 import json
 import pickle
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from fgvp_eval.cache_folder import temporary_folder
 from fgvp_eval.demo.annotations import segmentation_of
 from fgvp_eval.demo.expressions import Expression, describe, describe_by_location
 from fgvp_eval.demo.generator_digest import generator_digest
@@ -208,6 +208,6 @@ def demo_data_root() -> Path:
 @functools.cache
 def _temporary_root() -> Path:
     """Demo data in a temporary folder, made once in a process."""
-    root = Path(tempfile.mkdtemp(prefix="fgvp-demo-"))
+    root = temporary_folder(prefix="fgvp-demo-")
     write_demo_data(root, images=DEMO_IMAGES, seed=DEMO_SEED)
     return root

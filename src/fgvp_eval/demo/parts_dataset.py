@@ -2,13 +2,13 @@
 
 import functools
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from fgvp_eval.cache_folder import temporary_folder
 from fgvp_eval.demo.annotations import segmentation_of
 from fgvp_eval.demo.dataset import JPEG_QUALITY
 from fgvp_eval.demo.generator_digest import generator_digest
@@ -169,6 +169,6 @@ def parts_data_root() -> Path:
 
 def _temporary_root() -> Path:
     """The same data in a temporary folder."""
-    root = Path(tempfile.mkdtemp(prefix="fgvp-demo-parts-"))
+    root = temporary_folder(prefix="fgvp-demo-parts-")
     write_parts_data(root, images=PARTS_IMAGES, seed=PARTS_SEED)
     return root

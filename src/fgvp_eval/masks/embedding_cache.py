@@ -16,7 +16,7 @@ from fgvp_eval.masks.sam_models import SamModel
 from fgvp_eval.tensor_cache import TensorCache
 
 # To be raised when the code between an image and its embedding changes, or how it is kept.
-_CODE_VERSION = 2
+_CODE_VERSION = 3
 
 
 class EmbeddingCache(TensorCache):
