@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def commit() -> str | None:
 def output_of(*command: str) -> str:
     """Return what a program prints; nothing if it is not there, fails or hangs."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS)
+        done = subprocess.run(command, capture_output=True, check=True, timeout=_SECONDS)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip()
+    return os.fsdecode(done.stdout).strip()  # it may be a path, whatever its bytes are

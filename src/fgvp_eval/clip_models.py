@@ -20,6 +20,7 @@ from fgvp_eval.config import Precision
 from fgvp_eval.data_files import file_sha256
 from fgvp_eval.errors import DataError, UsageError
 from fgvp_eval.masks.sam_models import state_sha256
+from fgvp_eval.option_values import split_ensemble
 
 _LOG = logging.getLogger(__name__)
 
@@ -109,17 +110,6 @@ def load_clips(names: str, device: torch.device, precision: Precision) -> tuple[
     if precision == "auto":
         precision = "fp32" if device.type == "cpu" else "fp16"
     return tuple(_load(word, device, precision) for word in words)
-
-
-def split_ensemble(names: str) -> list[str]:
-    """Split at each ``+`` that starts another model; a file name may hold one too."""
-    words: list[str] = []
-    for part in names.split("+"):
-        if words and part != "demo" and ":" not in part:
-            words[-1] += f"+{part}"
-        else:
-            words.append(part)
-    return words
 
 
 def check_clip_name(name: str) -> None:

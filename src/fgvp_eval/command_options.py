@@ -20,6 +20,7 @@ from fgvp_eval.config import (
 )
 from fgvp_eval.option_values import (
     data_root_given,
+    parse_clip,
     parse_color,
     parse_modes,
     parse_negatives,
@@ -223,7 +224,8 @@ def _add_post_processing(parser: argparse.ArgumentParser) -> None:
     add(
         "--post",
         choices=get_args(Post),
-        help="R: spatial relations (needs spaCy); S: score subtraction; RS: both; default: none",
+        help="R: spatial relations (needs spaCy); S: score subtraction, on splits of parts that of "
+        "the other phrases; RS: both; default: none",
     )
     add(
         "--negatives",
@@ -274,7 +276,7 @@ def parse_config(argv: Sequence[str]) -> EvalConfig:
         proposals=None if options.proposals is None else parse_proposals(options.proposals),
         masks=options.masks,
         sam=None if options.sam is None else parse_sam(options.sam),
-        clip=options.clip,
+        clip=None if options.clip is None else parse_clip(options.clip),
         limit=options.limit,
         seed=options.seed,
         device=options.device,

@@ -173,6 +173,8 @@ class EvalConfig:
         ):
             if value is not None and value < low:
                 raise UsageError(f"{name} must be at least {low}, got {value}")
+            if value is not None and value >= 2**63:
+                raise UsageError(f"{name} must be below 2**63")
         if not 0.0 <= (self.size_prior or 0.0) < 1.0:
             raise UsageError(f"--size-prior must be at least 0 and below 1, got {self.size_prior}")
         for split in self.splits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import warnings
 from pathlib import Path
 
 import torch
@@ -24,12 +25,17 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that some kinds will be no more
+            device = torch.device(name)
         if device.type == "cuda" and device.index is None:
             device = torch.device("cuda", local_rank % max(1, torch.cuda.device_count()))
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        if device.type == "cpu" and device.index:
+            raise ValueError("there is one CPU device, without a number")
+        # Some kinds can be named, or given memory, but do not compute.
+        torch.ones(1, device=device).item()
+    except Exception as error:  # each kind of device has its own for its absence
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"--device {name} cannot be used: {reason}") from None
     return device
 

@@ -8,6 +8,7 @@ and all files are written again.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,13 @@ from typing import Any
 
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.data_files import file_sha256
+from fgvp_eval.errors import StorageError
 from fgvp_eval.journal import is_journal_of, journal_files
 from fgvp_eval.run_identity import plain
 from fgvp_eval.versions import versions_of_run
 from fgvp_eval.whole_files import write_whole
+
+_LOG = logging.getLogger(__name__)
 
 _NAME = "finished.json"
 _RESULTS = ("samples.jsonl", "summary.md", "results.json")
@@ -39,11 +43,13 @@ class FinishedRun:
 def mark_finished(folder: Path, config: EvalConfig, table: str) -> None:
     """Note that a run is finished, all of its samples scored and all of its files written.
 
-    Raises:
-        StorageError: The disk is full, read-only or broken.
+    A disk that does not take the note is a warning: a repeat only takes longer.
     """
-    content = {"table": table, "asked": _asked(config), "files": _digests(folder, config)}
-    write_whole(folder / _NAME, (json.dumps(content, indent=2), "\n"))
+    try:
+        content = {"table": table, "asked": _asked(config), "files": _digests(folder, config)}
+        write_whole(folder / _NAME, (json.dumps(content, indent=2), "\n"))
+    except (OSError, StorageError) as error:
+        _LOG.warning("not marked as finished: %s", error)
 
 
 def read_finished(

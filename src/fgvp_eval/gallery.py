@@ -24,16 +24,24 @@ from fgvp_eval.errors import EXIT_DONE, DataError, UsageError
 from fgvp_eval.masks.by_points import point_mask
 from fgvp_eval.masks.sam_models import load_sam
 from fgvp_eval.masks.sam_prompting import prompt_ready
-from fgvp_eval.option_values import data_root_given, is_demo_picture, parse_modes, parse_sam
+from fgvp_eval.option_values import (
+    data_root_given,
+    is_demo_picture,
+    parse_image,
+    parse_modes,
+    parse_sam,
+)
 from fgvp_eval.photos import Photo, read_image, read_picture
 from fgvp_eval.picture_text import font_of, mode_caption, wrapped
 from fgvp_eval.tool_command import ToolParser, run_tool
+from fgvp_eval.whole_files import encoded, write_whole
 from fgvp_kernels import Mode, RenderOptions, render_batch
 
 PROGRAM = "python -m fgvp_eval.gallery"
 _LOG = logging.getLogger("fgvp_eval")
 _MARGIN, _CAPTION, _FONT = 8, 36, 12  # pixels
 _COLUMNS = 7
+_LARGEST = 4096  # side of a picture; a sheet of all modes then has 500 million pixels
 _EXAMPLES = f"""examples:
   {PROGRAM} photo.jpg --mask mask.png --out sheet.png
   {PROGRAM} photo.jpg --point 320,240 --sam vit_h:/weights/sam_vit_h_4b8939.pth
@@ -98,7 +106,12 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("image", metavar="IMAGE", help="a picture; demo or demo:K is one of the demo's")
+    add(
+        "image",
+        type=parse_image,
+        metavar="IMAGE",
+        help="a picture; demo or demo:K is one of the demo's",
+    )
     candidate = parser.add_mutually_exclusive_group(required=True)
     candidate.add_argument(
         "--mask", type=Path, metavar="FILE", help="a picture; bright is the candidate"
@@ -131,20 +144,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     options = build_parser().parse_args(argv)
-    if options.size < 1:
-        raise UsageError(f"--size must be at least 1, got {options.size}")
+    if not 1 <= options.size <= _LARGEST:
+        raise UsageError(f"--size must be at least 1 and at most {_LARGEST}, got {options.size}")
+    picture_format = _picture_format(options.out)
     modes = None if options.modes is None else [Mode(name) for name in parse_modes(options.modes)]
     photo = read_image(options.image)
     if options.mask is not None:
         mask = _read_mask(options.mask, photo)
     else:
         mask = _segmented(photo, options)
+    sheet = contact_sheet(photo.pixels, mask, size=options.size, modes=modes)
     try:
-        contact_sheet(photo.pixels, mask, size=options.size, modes=modes).save(options.out)
-    except (OSError, ValueError) as error:  # ValueError: no picture format has that suffix
-        raise DataError(f"--out {options.out} cannot be written: {error}") from None
+        content = encoded(sheet, picture_format)
+    except (OSError, ValueError) as error:  # a format that has no colours, or too few pixels
+        raise UsageError(f"--out {options.out} cannot be written: {error}") from None
+    write_whole(options.out, (content,))
     _LOG.info("wrote %s", options.out)
     return EXIT_DONE
+
+
+def _picture_format(path: Path) -> str:
+    """Return the format that a file's suffix asks for, before anything is drawn."""
+    Image.init()
+    picture_format = Image.EXTENSION.get(path.suffix.lower())
+    if picture_format not in Image.SAVE:
+        raise UsageError(f"--out {path} cannot be written: no picture format has that suffix")
+    if not path.parent.is_dir() or path.is_dir():
+        raise UsageError(f"--out {path} cannot be written: no file can be there")
+    return str(picture_format)
 
 
 def _point(text: str) -> tuple[float, float]:

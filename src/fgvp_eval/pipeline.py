@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from fgvp_eval.clip_models import check_clip_name, split_ensemble
+from fgvp_eval.clip_models import check_clip_name
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.count_check import warn_of_counts
 from fgvp_eval.demo_models import warn_of_demo_models
@@ -20,6 +20,7 @@ from fgvp_eval.group_scoring import GroupScorer
 from fgvp_eval.image_groups import MOST_IMAGES, TYPICAL_GRID_MASKS
 from fgvp_eval.images_to_do import outcomes_in_order, seconds_of_run
 from fgvp_eval.journal import Outcomes
+from fgvp_eval.option_values import split_ensemble
 from fgvp_eval.picture_batches import pictures_at_once
 from fgvp_eval.processes import ALONE, Processes
 from fgvp_eval.records import Prediction, RunReport, SplitResult, Unscored

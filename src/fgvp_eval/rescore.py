@@ -22,7 +22,8 @@ from fgvp_eval.progress import Progress
 from fgvp_eval.records import Prediction
 from fgvp_eval.stored_runs import StoredRun, read_run
 from fgvp_eval.tables import format_table, miss_table, stored_rows
-from fgvp_eval.tool_command import ToolParser, run_tool
+from fgvp_eval.tool_command import ToolParser, print_result, run_tool
+from fgvp_eval.whole_files import make_folder, write_whole
 
 _LOG = logging.getLogger("fgvp_eval")
 _EPILOG = """example:
@@ -68,7 +69,7 @@ def _run(argv: Sequence[str]) -> int:
     rows = stored_rows(rescored)
     if options.out is not None:
         _write(rescored, options.run, options.out)
-    print("\n\n".join([format_table(rows), miss_table(rows)]))
+    print_result("\n\n".join([format_table(rows), miss_table(rows)]))
     return EXIT_DONE
 
 
@@ -190,13 +191,9 @@ def _write(run: StoredRun, source: Path, folder: Path) -> None:
         for of_one in zip(*(rows for key, rows in run.rows.items() if key[0] == split), strict=True)
         for prediction in of_one
     ]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "samples.jsonl").write_text("".join(lines), encoding="utf-8")
-        text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
-        (folder / "results.json").write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--out {folder} cannot be written: {error.strerror}") from None
+    make_folder(folder)
+    write_whole(folder / "samples.jsonl", lines)
+    write_whole(folder / "results.json", (json.dumps(results, indent=2, ensure_ascii=False), "\n"))
     _LOG.info("wrote %s", folder)
 
 

@@ -9,7 +9,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from fgvp_eval.errors import (
     EXIT_DONE,
@@ -20,12 +21,21 @@ from fgvp_eval.errors import (
     StorageError,
     UsageError,
 )
+from fgvp_eval.option_values import parse_integer, parse_path
 
 _LOG = logging.getLogger("fgvp_eval")
 
 
 class ToolParser(argparse.ArgumentParser):
-    """A parser whose complaint is one line, raised rather than printed."""
+    """A parser whose complaint is one line, raised rather than printed.
+
+    Arguments of ``type=int`` and ``type=Path`` are numbers of 64 bits and paths that can be.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", int, parse_integer)
+        self.register("type", Path, parse_path)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fgvp_eval.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # What makes a path one at which nothing can be, whatever the disk.
 _NO_PLACE = {
@@ -58,6 +63,18 @@ def write_whole(path: Path, chunks: Iterable[str | bytes]) -> None:
             with suppress(OSError):
                 partial.unlink()
             raise
+
+
+def encoded(picture: Image.Image, picture_format: str) -> bytes:
+    """Return a picture as the bytes of its file.
+
+    Args:
+        picture: The picture.
+        picture_format: As Pillow names it.
+    """
+    content = io.BytesIO()
+    picture.save(content, picture_format)
+    return content.getvalue()
 
 
 def make_folder(path: Path, option: str = "--out") -> None:

@@ -45,12 +45,16 @@ def test_each_process_gets_a_gpu_of_its_own(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(torch, "empty", lambda *_, **__: None)
+    monkeypatch.setattr(torch, "ones", lambda *_, **__: torch.zeros(1))
     assert choose_device("auto", rank) == torch.device("cuda", index)
     assert choose_device("cuda:3", rank) == torch.device("cuda", 3)
     assert choose_device("cpu", rank) == CPU
 
 
-def test_unknown_device() -> None:
-    with pytest.raises(UsageError, match="--device tpu9 cannot be used: "):
-        choose_device("tpu9")
+@pytest.mark.parametrize(
+    "name", ["tpu9", "", "meta", "hpu", "mkldnn", "privateuseone", "cpu:1", "cpu:99999", "cuda:-1"]
+)
+def test_device_that_does_not_compute(name: str, recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(UsageError, match=f"--device {name} cannot be used: "):
+        choose_device(name)
+    assert not recwarn.list

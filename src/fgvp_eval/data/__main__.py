@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from fgvp_eval.errors import (
     EvalError,
     UsageError,
 )
+from fgvp_eval.option_values import data_root_given
 from fgvp_eval.splits import COLLECTIONS, SPLITS, Split, parse_splits
 from fgvp_eval.tool_command import ToolParser, run_tool
 
@@ -170,9 +170,7 @@ def _sorted_names(names: Sequence[str]) -> tuple[tuple[Split, ...], list[str]]:
 
 
 def _data_root(options: argparse.Namespace) -> Path:
-    from_environment = os.environ.get("FGVP_DATA_ROOT")
-    root: Path = options.data_root or Path(from_environment or "data")
-    return root
+    return data_root_given(options.data_root) or Path("data")
 
 
 if __name__ == "__main__":

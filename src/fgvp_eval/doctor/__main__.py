@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from fgvp_eval.config import DEFAULT_CLIP, DEFAULT_SAM
 from fgvp_eval.errors import EXIT_DONE, EXIT_FAILURE
-from fgvp_eval.option_values import parse_sam
-from fgvp_eval.tool_command import ToolParser, run_tool
+from fgvp_eval.option_values import data_root_given, parse_clip, parse_sam
+from fgvp_eval.tool_command import ToolParser, print_result, run_tool
 
 _PROGRAM = "python -m fgvp_eval.doctor"
 _EPILOG = f"""examples:
@@ -64,13 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     options = build_parser().parse_args(argv)
     sam = parse_sam(options.sam)
-    data_root: Path = options.data_root or Path(os.environ.get("FGVP_DATA_ROOT") or "data")
+    clip = None if options.clip is None else parse_clip(options.clip)
+    data_root = data_root_given(options.data_root) or Path("data")
     # Late, so that --help and wrong usage answer without waiting for torch.
     from fgvp_eval.doctor.checks import examine
     from fgvp_eval.doctor.report import as_block, as_record
 
-    sections = examine(sam, options.clip, data_root, options.device)
-    print(json.dumps(as_record(sections), indent=2) if options.json else as_block(sections))
+    sections = examine(sam, clip, data_root, options.device)
+    print_result(json.dumps(as_record(sections), indent=2) if options.json else as_block(sections))
     failed = any(line.state == "failed" for found in sections.values() for line in found)
     return EXIT_FAILURE if failed else EXIT_DONE
 

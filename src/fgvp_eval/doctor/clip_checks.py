@@ -12,19 +12,14 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch.nn import functional
 
-from fgvp_eval.clip_models import (
-    ClipModel,
-    check_clip_name,
-    has_local_weights,
-    load_clips,
-    split_ensemble,
-)
+from fgvp_eval.clip_models import ClipModel, check_clip_name, has_local_weights, load_clips
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.demo.scenes import generate_scene
 from fgvp_eval.devices import use_one_thread
 from fgvp_eval.doctor.report import Line, State, one_line
 from fgvp_eval.errors import DataError, UsageError
 from fgvp_eval.images import decode_image
+from fgvp_eval.option_values import split_ensemble
 from fgvp_eval.out_of_memory import is_out_of_memory
 from fgvp_eval.scorer import Scorer
 from fgvp_eval.split_plan import read_plan

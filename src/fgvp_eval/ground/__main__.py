@@ -27,14 +27,17 @@ from fgvp_eval.ground.box_files import FORMS, BoxFormat
 from fgvp_eval.option_values import (
     data_root_given,
     is_demo_picture,
+    parse_clip,
     parse_color,
+    parse_image,
     parse_modes,
     parse_sam,
     parse_template,
 )
 from fgvp_eval.presets import DEFAULT_TEMPLATE, Post
 from fgvp_eval.splits import DEMO, Split
-from fgvp_eval.tool_command import ToolParser, run_tool
+from fgvp_eval.tool_command import ToolParser, print_result, run_tool
+from fgvp_eval.whole_files import encoded, make_folder, write_whole
 
 PROGRAM = "python -m fgvp_eval.ground"
 _LOG = logging.getLogger("fgvp_eval")
@@ -67,7 +70,12 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("image", metavar="IMAGE", help="a picture; demo or demo:K is one of the demo's")
+    add(
+        "image",
+        type=parse_image,
+        metavar="IMAGE",
+        help="a picture; demo or demo:K is one of the demo's",
+    )
     add(
         "--text",
         nargs="+",
@@ -160,26 +168,19 @@ def _run(argv: Sequence[str]) -> int:
         options.image, config, texts=options.text, boxes=boxes, negatives=options.negatives
     )
     models = load_models(inputs, config)
-    folder = _made_folder(options.out, config.splits[0].name)
+    folder = (
+        options.out or Path("runs") / f"{config.splits[0].name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    )
+    make_folder(folder)
     report = run_grounding(inputs, models, config)
     record = report.record(shlex.join([*PROGRAM.split(), *argv]))
-    (folder / "ground.json").write_text(_one_key_a_line(record), encoding="utf-8")
-    report.annotated().save(folder / "annotated.png")
-    prompt_sheet(report, options.top).save(folder / "prompts.png")
-    print(report.table())
+    write_whole(folder / "ground.json", (_one_key_a_line(record),))
+    write_whole(folder / "annotated.png", (encoded(report.annotated(), "PNG"),))
+    write_whole(folder / "prompts.png", (encoded(prompt_sheet(report, options.top), "PNG"),))
+    print_result(report.table())
     _LOG.info("%s", split_line(report.seconds))
     _LOG.info("wrote annotated.png, prompts.png and ground.json to %s", folder)
     return EXIT_DONE
-
-
-def _made_folder(out: Path | None, name: str) -> Path:
-    """Make the folder to write to, by default a new one, ``runs/NAME-TIME``."""
-    path = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {path} cannot be made: {error.strerror}") from None
-    return path
 
 
 def _one_key_a_line(record: dict[str, Any]) -> str:
@@ -224,7 +225,7 @@ def _config(options: argparse.Namespace) -> EvalConfig:
         proposals=proposals,
         masks="gt" if annotated and options.masks == "given" else "sam",
         sam=None if options.sam is None else parse_sam(options.sam),
-        clip=options.clip,
+        clip=None if options.clip is None else parse_clip(options.clip),
         seed=options.seed,
         device=options.device,
         precision=options.precision,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from fgvp_eval.clip_models import ClipModel, check_clip_name, load_clips, split_ensemble
+from fgvp_eval.clip_models import ClipModel, check_clip_name, load_clips
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.demo_models import demo_models_warning, misplaced_demo_models
 from fgvp_eval.devices import choose_device, use_one_thread
@@ -18,6 +18,7 @@ from fgvp_eval.ground.grounding import ground
 from fgvp_eval.ground.inputs import GroundInputs
 from fgvp_eval.ground.report import GroundReport
 from fgvp_eval.masks.sam_models import SamModel, find_checkpoint, load_sam
+from fgvp_eval.option_values import split_ensemble
 from fgvp_eval.stage_times import StageTimes
 
 _LOG = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import torch
 
-from fgvp_eval.clip_models import ClipModel, check_clip_name, split_ensemble
+from fgvp_eval.clip_models import ClipModel, check_clip_name
 from fgvp_eval.config import EvalConfig
 from fgvp_eval.count_check import warn_of_counts
 from fgvp_eval.demo_models import warn_of_demo_models
@@ -24,6 +24,7 @@ from fgvp_eval.finished_run import FinishedRun
 from fgvp_eval.images import decode_image
 from fgvp_eval.images_to_do import images_left, outcomes_in_order, seconds_of_run
 from fgvp_eval.journal import ImageOutcome, Outcomes
+from fgvp_eval.option_values import split_ensemble
 from fgvp_eval.parts.object_scoring import ObjectScorer
 from fgvp_eval.parts.outcome import PartsReport, PartsSplitResult
 from fgvp_eval.parts.plan import PartsPlan, read_parts_plan

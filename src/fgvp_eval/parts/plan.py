@@ -105,9 +105,15 @@ def read_parts_plan(config: EvalConfig, split: Split) -> PartsPlan:
     dataset = read_paco(_data_root(config, split), split, config.limit)
     if config.strict_data:
         require_counts(split.name, dataset.counts, dataset.published)
+    settings = config.settings(split)
+    if settings.post == "S" and len(dataset.phrases) < 2:
+        raise UsageError(
+            f"--post S has no meaning for {split.name}: it subtracts the mean score of the other "
+            f"phrases, and there are {len(dataset.phrases)} in all"
+        )
     for reason, count in dataset.left_out.items():
         _LOG.info("%s: left out: %d %s", split.name, count, reason)
-    return PartsPlan(dataset, config.settings(split), conditions)
+    return PartsPlan(dataset, settings, conditions)
 
 
 def chosen_conditions(config: EvalConfig, split: Split) -> tuple[Condition, ...]:
