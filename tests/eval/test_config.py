@@ -5,6 +5,7 @@ import pytest
 from fgvp_eval.cli import parse_config
 from fgvp_eval.config import DEFAULT_CLIP, DEMO_MODES, EvalConfig, Proposals, SplitSettings
 from fgvp_eval.errors import UsageError
+from fgvp_eval.splits import DEMO
 
 
 def settings(*words: str) -> SplitSettings:
@@ -90,6 +91,17 @@ def test_mode_names_codes_and_official_flags() -> None:
         (["--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--limit", "many"], "--limit: invalid int value: 'many'"),
         (["--masks", "gt", "--proposals", "detections"], "--masks gt needs --proposals gt on demo"),
+        (["--seed", str(2**63)], "--seed: must be a number of 64 bits, got 9223372036854775808"),
+        (["--limit", "9" * 5000], "--limit: must be a number of 64 bits, got 9+$"),
+        (["--post", "S", "--negatives", "9" * 30], "--negatives must be all or a number"),
+        (["--out", ""], "--out: a path must not be empty"),
+        (["--data-root", ""], "--data-root: a path must not be empty"),
+        (["--data-root", "/a" * 2500], "--data-root: no path can be .*File name too long"),
+        (["--data-root", "a" * 256], "--data-root: no path can be .*File name too long"),
+        (["--proposals", f"detections:{'a' * 256}"], "--proposals: no path can be"),
+        (["--sam", f"vit_h:{'a' * 256}"], "--sam: no path can be"),
+        (["--clip", ""], "--clip must be MODEL:PRETRAINED or demo, got nothing"),
+        (["--clip", f"demo+RN50:a+{'b' * 256}"], "--clip: no path can be"),
         (["--split-name", "demo"], "unrecognized arguments: --split-name demo"),
     ],
 )
@@ -116,3 +128,17 @@ def test_config_is_frozen() -> None:
     assert isinstance(config, EvalConfig)
     with pytest.raises(AttributeError):
         config.seed = 3  # type: ignore[misc]
+
+
+def test_data_root_of_the_environment_is_checked_as_the_option_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FGVP_DATA_ROOT", "a" * 5000)
+    refuses("--split", "demo", match="the variable FGVP_DATA_ROOT: no path can be 'aaa")
+    assert parse_config(["--split", "demo", "--data-root", "given"]).data_root == Path("given")
+
+
+def test_options_given_in_python_have_the_same_bounds() -> None:
+    with pytest.raises(UsageError, match=r"--seed must be below 2\*\*63"):
+        EvalConfig((DEMO,), seed=2**63)
+    assert EvalConfig((DEMO,), seed=2**63 - 1).seed == 2**63 - 1

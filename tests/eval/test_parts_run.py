@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from parts_root import MUG, RIM, PartsRoot, compressed, rectangle
+
+from fgvp_eval.parts import plan
 
 pytestmark = pytest.mark.usefixtures("random_models", "coarse_grid")
 
@@ -132,6 +135,18 @@ def test_score_subtraction(run: Any, root: PartsRoot, tmp_path: Path) -> None:
     assert [s["sample_id"] for s in plain] == [s["sample_id"] for s in less]
     assert plain[0]["scores"] != less[0]["scores"]
     assert "less the mean score of the other 3 phrases" in read(tmp_path / "less")[2]
+
+
+def test_score_subtraction_of_one_phrase_has_no_meaning(
+    refusal: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = PartsRoot(tmp_path / "data").save()
+    read = plan.read_paco
+    monkeypatch.setattr(
+        plan, "read_paco", lambda *args: replace(read(*args), phrases=("the handle of a mug",))
+    )
+    line = refusal(*VAL, "--data-root", root.path, "--proposals", "gt", "--post", "S")
+    assert "--post S has no meaning for paco_val" in line
 
 
 def test_broken_image_is_told(run: Any, root: PartsRoot, tmp_path: Path) -> None:
