@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from fgvp_eval.tensor_cache import TensorCache
 
@@ -17,7 +18,8 @@ def stored(folder: Path) -> list[Path]:
 
 
 def test_what_was_stored_comes_back_bit_by_bit(tmp_path: Path) -> None:
-    cache = TensorCache(tmp_path, "tensors")
+    folder = tmp_path / os.fsdecode(b"no text \xff")
+    cache = TensorCache(folder, "tensors")
     assert cache.load(KEY, CPU) is None
     for values in (VALUES, VALUES.half(), VALUES.bfloat16().T):
         cache.store(KEY, values)
@@ -25,10 +27,10 @@ def test_what_was_stored_comes_back_bit_by_bit(tmp_path: Path) -> None:
         assert loaded is not None
         assert torch.equal(loaded, values)
         assert loaded.dtype == values.dtype
-    assert [path.name for path in stored(tmp_path)] == [f"{KEY}.safetensors"]
+    assert [path.name for path in stored(folder)] == [f"{KEY}.safetensors"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "a bit", "empty", "foreign"])
+@pytest.mark.parametrize("damage", ["cut", "a bit", "empty", "foreign", "no checksum"])
 def test_a_damaged_file_counts_as_none(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
@@ -37,8 +39,14 @@ def test_a_damaged_file_counts_as_none(
     (path,) = stored(tmp_path)
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
-    damaged = {"cut": content[:-8], "a bit": content, "empty": b"", "foreign": b"\0" * 100}[damage]
-    path.write_bytes(damaged)
+    damaged = {
+        "cut": content[:-8],
+        "a bit": content,
+        "empty": b"",
+        "foreign": b"\0" * 100,
+        "no checksum": save({"tensor": VALUES}),
+    }
+    path.write_bytes(damaged[damage])
     assert cache.load(KEY, CPU) is None
     (message,) = caplog.messages
     assert message.startswith(f"{path} is damaged and made anew: ")
