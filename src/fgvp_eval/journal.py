@@ -93,7 +93,7 @@ class Journal:
             self._file = path.open("a+b", buffering=0)
         try:
             _lock(self._file, path)
-            if not (path.exists() and os.path.samestat(path.stat(), os.fstat(self._file.fileno()))):
+            if not _is_at(path, self._file):
                 raise UsageError(f"{path} was removed by another run; choose another --out")
             with storing(path):
                 self._drop_torn_line()
@@ -293,6 +293,14 @@ def _lock(file: IO[bytes], path: Path) -> None:
         raise UsageError(f"{path} is being written by another run; choose another --out") from None
     except OSError:  # a network file system without locks
         return
+
+
+def _is_at(path: Path, file: IO[bytes]) -> bool:
+    """Say whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

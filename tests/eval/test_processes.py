@@ -51,6 +51,11 @@ def test_one_two_and_three_processes_give_the_same(words: Any, tmp_path: Path) -
             lines = [len((folder / name).read_text().splitlines()) - 1 for name in sorted(names)]
             assert sum(lines) == IMAGES
             assert max(lines) - min(lines) <= GROUP
+    again = start_all((*words, "--out", tmp_path / "run2"), tmp_path / "log", 3)
+    (code, table, err), *others = (child.wait() for child in again)
+    assert (code, table) == (0, tables[0])
+    assert "holds this run, finished" in err
+    assert others == [(0, "", "")] * 2
     assert len(set(tables)) == 1
     samples = [(tmp_path / f"run{world}" / "samples.jsonl").read_bytes() for world in (1, 2, 3)]
     assert samples[0] == samples[1] == samples[2]
