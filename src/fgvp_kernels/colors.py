@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from numbers import Integral
 
 import torch
+from PIL import ImageColor
+
+from fgvp_kernels.value_checks import check_dense, nearest, shown
 
 ColorLike = str | Sequence[int] | torch.Tensor
 
 RANDOM = "random"
 
-# RGB, 0-255. The names and values of the released FGVP code.
+# RGB, 0-255. The names and values of the released FGVP code, some of which CSS gives others.
 PALETTE: dict[str, tuple[int, int, int]] = {
     "red": (255, 0, 0),
     "cpt_red": (240, 0, 30),
@@ -25,31 +30,58 @@ PALETTE: dict[str, tuple[int, int, int]] = {
 }
 
 
-def check_color(name: str, color: object) -> None:
-    """Raise TypeError or ValueError, naming the option, unless ``color`` is a colour."""
+def to_color(name: str, color: object) -> ColorLike:
+    """Return ``color`` as a name of ``PALETTE``, ``"random"``, a triple of ints or a tensor.
+
+    Args:
+        name: The option's name, for messages.
+        color: One of those, or ``"#ff8800"``, or one of CSS's names; names in any case.
+
+    Raises:
+        TypeError, ValueError: ``color`` is no colour.
+    """
     if isinstance(color, str):
-        if color != RANDOM and color not in PALETTE:
-            raise ValueError(
-                f"{name} must be one of {', '.join([*PALETTE, RANDOM])}, "
-                f"an RGB triple or an [N, 3] tensor; got {color!r}"
-            )
-    elif isinstance(color, torch.Tensor):
+        return _named_color(name, color)
+    if isinstance(color, torch.Tensor):
+        check_dense(name, color)
         if color.ndim != 2 or color.shape[1] != 3:
             raise ValueError(f"{name} as a tensor must be [N, 3], got {list(color.shape)}")
         if color.dtype == torch.bool or color.is_complex():
             raise TypeError(f"{name} as a tensor must hold RGB levels 0-255, got {color.dtype}")
-        if color.numel() and not (color.min() >= 0 and color.max() <= 255):
+        rows = color.detach().to(torch.float32)  # some dtypes have no minimum
+        if rows.numel() and not (rows.min() >= 0 and rows.max() <= 255):
             raise ValueError(f"{name} as a tensor must hold RGB levels between 0 and 255")
-    elif isinstance(color, Sequence):
+        return color
+    if isinstance(color, Sequence):
         levels = list(color)
-        if len(levels) != 3 or not all(isinstance(level, int) for level in levels):
-            raise ValueError(f"{name} as a triple must be three ints, got {color!r}")
+        if len(levels) != 3 or not all(
+            isinstance(level, Integral) and not isinstance(level, bool) for level in levels
+        ):
+            raise ValueError(f"{name} as a triple must be three ints, got {shown(color)}")
         if not all(0 <= level <= 255 for level in levels):
-            raise ValueError(f"{name} must have levels between 0 and 255, got {color!r}")
-    else:
-        raise TypeError(
-            f"{name} must be a name, an RGB triple or an [N, 3] tensor, got {type(color).__name__}"
-        )
+            raise ValueError(f"{name} must have levels between 0 and 255, got {shown(color)}")
+        return tuple([int(level) for level in levels])
+    raise TypeError(
+        f"{name} must be a name, '#rrggbb', an RGB triple or an [N, 3] tensor, "
+        f"got {type(color).__name__}"
+    )
+
+
+def _named_color(name: str, color: str) -> ColorLike:
+    word = color.lower()
+    word = "grey" if word == "gray" else word
+    if word == RANDOM or word in PALETTE:
+        return word
+    if word in ImageColor.colormap or word.startswith("#"):
+        with suppress(ValueError):
+            levels = ImageColor.getrgb(word)
+            if len(levels) == 3:  # no alpha
+                return levels
+    names = [*(PALETTE | ImageColor.colormap), RANDOM]
+    raise ValueError(
+        f"{name} must be a name of ours or of CSS, '#rrggbb', {RANDOM!r}, an RGB triple or an "
+        f"[N, 3] tensor; got {shown(color)}{nearest(word, names)}"
+    )
 
 
 def resolve_color(name: str, color: ColorLike, count: int, seed: int) -> torch.Tensor:
@@ -57,7 +89,7 @@ def resolve_color(name: str, color: ColorLike, count: int, seed: int) -> torch.T
 
     Args:
         name: The option's name, for messages.
-        color: A colour that :func:`check_color` accepts.
+        color: What :func:`to_color` returns.
         count: Number of candidates of the call, ΣN.
         seed: Seed of ``"random"``.
 

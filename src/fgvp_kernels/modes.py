@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from fgvp_kernels.value_checks import nearest, shown
+
 
 class Region(Enum):
     """Which pixels of the picture a mode marks."""
@@ -101,23 +103,25 @@ class Mode(str, Enum):
 
         Args:
             name: A ``Mode``, one of this package's names (``"blur_reverse_mask"``), a code of the
-                paper (``"D4"``), or a flag of the released code (``"official:blur_mask"``).
+                paper (``"D4"``), or a flag of the released code (``"official:blur_mask"``); in any
+                case.
 
         Raises:
             TypeError: ``name`` is no string.
-            ValueError: No mode has that name; the message lists the choices.
+            ValueError: No mode has that name; the message has those most like it.
         """
         if isinstance(name, cls):
             return name
         if not isinstance(name, str):
             raise TypeError(f"mode must be a string or a Mode, got {type(name).__name__}")
+        word = name.lower()
         try:
-            return _ALIASES[name]
+            return _ALIASES[word]
         except KeyError:
             raise ValueError(
-                f"mode must be one of {', '.join(mode.value for mode in cls)}; a paper code "
-                f"({', '.join(sorted(_CODES))}); or official:NAME with NAME one of "
-                f"{', '.join(sorted(_OFFICIAL))}; got {name!r}"
+                "mode must be one of Mode's names, a paper code (A, B1 to D4, P) or official:FLAG "
+                f"with a flag of the released code, see docs/modes.md; "
+                f"got {shown(name)}{nearest(word, _ALIASES)}"
             ) from None
 
 
@@ -171,10 +175,9 @@ _SPECS: dict[Mode, ModeSpec] = {
     ),
 }
 
-_CODES: dict[str, Mode] = {spec.code: mode for mode, spec in _SPECS.items() if spec.code}
-_OFFICIAL: dict[str, Mode] = {spec.official: mode for mode, spec in _SPECS.items() if spec.official}
+# In lower case.
 _ALIASES: dict[str, Mode] = (
     {mode.value: mode for mode in Mode}
-    | _CODES
-    | {f"official:{name}": mode for name, mode in _OFFICIAL.items()}
+    | {spec.code.lower(): mode for mode, spec in _SPECS.items() if spec.code}
+    | {f"official:{spec.official}": mode for mode, spec in _SPECS.items() if spec.official}
 )

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
-from fgvp_kernels.colors import ColorLike, check_color
+import numpy as np
+import torch
+
+from fgvp_kernels.colors import ColorLike, to_color
+from fgvp_kernels.value_checks import shown
 
 Blur = Literal["gaussian", "pil"]
 Luma = Literal["bt601", "bgr"]
@@ -17,15 +21,23 @@ Fit = Literal["squash", "center_crop", "pad", "object_crop"]
 class RenderOptions:
     """Options of :func:`fgvp_kernels.render_batch`.
 
+    Numbers may also be NumPy's, or arrays and tensors without axes; they are kept as ``float`` and
+    ``int`` of Python. What is no number, or out of range, is refused here.
+
     Attributes:
         sigma: Standard deviation of the blur, in pixels of the frame in which drawing happens
             (the resized image for ``order="resize_first"``, the original one for
             ``"render_first"``); 0 to 100 000, where 0 leaves the picture as it is.
         blur: ``"gaussian"``, the true Gaussian, or ``"pil"``, Pillow's three extended box passes
             of the same ``sigma`` (what the released code draws). Both replicate the border.
-        line_color: Colour of outlines: a name, an RGB triple 0-255, ``"random"`` (drawn from
-            ``seed``, one per candidate), or a ``[N, 3]`` tensor, one per candidate of the call.
-        line_width: Width of outlines as OpenCV counts it, in pixels of the drawing frame, >= 1.
+        line_color: Colour of outlines: a name, ``"#ff8800"``, an RGB triple of ints 0-255,
+            ``"random"`` (drawn from ``seed``, one per candidate), or a ``[ΣN, 3]`` tensor of
+            levels, one per candidate of the call. Names are those of the released FGVP code (red,
+            cpt_red, green, blue, purple, yellow, cyan, black, white, grey) and CSS's; where both
+            have one, the former's colour is meant: green is (0, 255, 0), grey, or gray,
+            (124, 116, 104). A colour that is not of the former is kept as a triple.
+        line_width: Width of outlines as OpenCV counts it, in pixels of the drawing frame; 1 to
+            100 000.
         tint_color: Colour of tints and fills; the same forms as ``line_color``.
         alpha: Weight of the tint colour, 0 to 1.
         luma: Grey as BT.601 weighs it (``"bt601"``), or with the weights of red and blue swapped
@@ -33,7 +45,10 @@ class RenderOptions:
         fit: How the drawn frame becomes ``size``: ``"squash"`` stretches it, ``"center_crop"``
             and ``"object_crop"`` cut a window about the centre or the candidate's box, ``"pad"``
             fits the whole picture and leaves zeros at the right or bottom.
-        seed: Seed of random colours, below 2⁶⁴.
+        seed: Seed of random colours, 0 to 2⁶⁴ - 1.
+
+    Raises:
+        TypeError, ValueError: An option has the wrong type or value; the message names it.
     """
 
     sigma: float = 100.0
@@ -47,17 +62,19 @@ class RenderOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_choice("blur", self.blur, get_args(Blur))
-        _check_choice("luma", self.luma, get_args(Luma))
-        _check_choice("fit", self.fit, get_args(Fit))
-        _check_number("sigma", self.sigma, 0.0, 100_000.0)
-        _check_number("alpha", self.alpha, 0.0, 1.0)
-        _check_integer("line_width", self.line_width, 1)
-        _check_integer("seed", self.seed, 0)
-        if self.seed >= 2**64:
-            raise ValueError(f"seed must be below 2**64, got {self.seed}")
-        check_color("line_color", self.line_color)
-        check_color("tint_color", self.tint_color)
+        plain = {
+            "sigma": _number("sigma", self.sigma, 0.0, 100_000.0),
+            "blur": _choice("blur", self.blur, get_args(Blur)),
+            "line_color": to_color("line_color", self.line_color),
+            "line_width": _integer("line_width", self.line_width, 1, 100_000),
+            "tint_color": to_color("tint_color", self.tint_color),
+            "alpha": _number("alpha", self.alpha, 0.0, 1.0),
+            "luma": _choice("luma", self.luma, get_args(Luma)),
+            "fit": _choice("fit", self.fit, get_args(Fit)),
+            "seed": _integer("seed", self.seed, 0, 2**64 - 1),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def official(cls, **changes: Any) -> RenderOptions:
@@ -65,20 +82,35 @@ class RenderOptions:
         return cls(**{"blur": "pil", "luma": "bgr", **changes})
 
 
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+def _choice(name: str, value: object, choices: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {shown(value)}")
+    return str(value)
 
 
-def _check_number(name: str, value: object, low: float, high: float) -> None:
+def _number(name: str, value: object, low: float, high: float) -> float:
+    value = _without_axes(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not low <= float(value) <= high:
-        raise ValueError(f"{name} must be between {low:g} and {high:g}, got {value!r}")
+    # Compared as it is, since not every number is a float; false of NaN as well.
+    if not low <= value <= high:  # type: ignore[operator]
+        raise ValueError(f"{name} must be between {low:g} and {high:g}, got {shown(value)}")
+    return float(value)
 
 
-def _check_integer(name: str, value: object, low: int) -> None:
+def _integer(name: str, value: object, low: int, high: int) -> int:
+    value = _without_axes(value)
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-    if value < low:
-        raise ValueError(f"{name} must be >= {low}, got {value}")
+    number = int(value)
+    if not low <= number <= high:
+        raise ValueError(f"{name} must be between {low} and {high}, got {shown(number)}")
+    return number
+
+
+def _without_axes(value: object) -> object:
+    """The number in an array or tensor without axes; anything else as it is."""
+    if isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim == 0:
+        is_meta = isinstance(value, torch.Tensor) and value.is_meta
+        return value if is_meta else value.item()
+    return value

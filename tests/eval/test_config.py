@@ -66,7 +66,7 @@ def test_mode_names_codes_and_official_flags() -> None:
 @pytest.mark.parametrize(
     ("words", "match"),
     [
-        (["--modes", "blurr"], "--modes: mode must be one of none, .*got 'blurr'"),
+        (["--modes", "blurr"], "--modes: mode must be one of .*got 'blurr'.*blur_mask"),
         (["--modes", "D4,blur_reverse_mask"], "names blur_reverse_mask twice"),
         (["--proposals", "sam-grid", "--masks", "gt"], "--masks gt needs --proposals gt on demo"),
         (["--clean-masks", "-1"], "--clean-masks must be at least 0, got -1"),

@@ -134,29 +134,82 @@ def test_native_size_needs_equal_images():
         ({"sigma": -1}, ValueError, "sigma must be between 0 and 100000, got -1"),
         ({"sigma": float("inf")}, ValueError, "sigma must be between"),
         ({"sigma": float("nan")}, ValueError, "sigma must be between"),
+        ({"sigma": 10**400}, ValueError, "sigma must be between"),
+        ({"sigma": 10**9999}, ValueError, "sigma must be between .* got a very large int"),
         ({"sigma": "big"}, TypeError, "sigma must be a number, got str"),
+        ({"sigma": np.ones(1)}, TypeError, "sigma must be a number, got ndarray"),
+        ({"sigma": torch.ones((), device="meta")}, TypeError, "sigma must be a number, got Tensor"),
         ({"blur": "box"}, ValueError, "blur must be one of gaussian, pil, got 'box'"),
+        ({"blur": np.array(["pil", "pil"])}, ValueError, "blur must be one of gaussian, pil"),
         ({"luma": "rec709"}, ValueError, "luma must be one of bt601, bgr"),
         ({"fit": "stretch"}, ValueError, "fit must be one of squash, center_crop, pad, object"),
         ({"alpha": 1.5}, ValueError, "alpha must be between 0 and 1, got 1.5"),
         ({"alpha": True}, TypeError, "alpha must be a number, got bool"),
-        ({"line_width": 0}, ValueError, "line_width must be >= 1, got 0"),
+        ({"alpha": np.True_}, TypeError, "alpha must be a number, got bool"),
+        ({"line_width": 0}, ValueError, "line_width must be between 1 and 100000, got 0"),
+        ({"line_width": 2**70}, ValueError, "line_width must be between 1 and 100000, got 118059"),
         ({"line_width": 1.5}, TypeError, "line_width must be an int, got float"),
-        ({"seed": -1}, ValueError, "seed must be >= 0"),
-        ({"seed": 2**64}, ValueError, r"seed must be below 2\*\*64"),
+        ({"seed": -1}, ValueError, "seed must be between 0"),
+        ({"seed": 2**64}, ValueError, "seed must be between 0 and 18446744073709551615"),
         ({"tint_color": torch.full((1, 3), 256)}, ValueError, "levels between 0 and 255"),
         ({"tint_color": torch.full((1, 3), float("nan"))}, ValueError, "between 0 and 255"),
-        ({"line_color": "pink"}, ValueError, "line_color must be one of red, .*random.*'pink'"),
+        ({"tint_color": torch.zeros(1, 3).to_sparse()}, TypeError, "tint_color .* dense .* sparse"),
+        ({"line_color": "oragne"}, ValueError, "line_color must be a name .*did you mean orange"),
+        ({"line_color": "#ff88"}, ValueError, "line_color must be a name .*#rrggbb.* got '#ff88'"),
+        ({"line_color": "#12345678"}, ValueError, "line_color must be a name"),
+        ({"line_color": "rgb(1, 2, 3)"}, ValueError, "line_color must be a name"),
         ({"tint_color": (1, 2)}, ValueError, "tint_color as a triple must be three ints"),
+        ({"tint_color": (1, 2, True)}, ValueError, "tint_color as a triple must be three ints"),
         ({"tint_color": (1, 2, 256)}, ValueError, "levels between 0 and 255"),
         ({"tint_color": torch.zeros(3)}, ValueError, r"must be \[N, 3\], got \[3\]"),
         ({"tint_color": torch.zeros(1, 3).bool()}, TypeError, "must hold RGB levels"),
-        ({"tint_color": 7}, TypeError, "tint_color must be a name, an RGB triple"),
+        ({"tint_color": 7}, TypeError, "tint_color must be a name, '#rrggbb', an RGB triple"),
     ],
 )
 def test_options(change, error, message):
     with pytest.raises(error, match=message):
         RenderOptions(**change)
+
+
+@pytest.mark.parametrize("one", [1, np.int64(1), np.float32(1), np.array(1), torch.tensor(1.0)])
+def test_numbers_become_those_of_python(one):
+    options = RenderOptions(sigma=one, alpha=one)
+    assert (options.sigma, options.alpha) == (1.0, 1.0)
+    assert type(options.sigma) is type(options.alpha) is float
+    whole = RenderOptions(line_width=np.int32(one), seed=torch.tensor(int(one)))
+    assert (whole.line_width, whole.seed) == (1, 1)
+    assert type(whole.line_width) is type(whole.seed) is int
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("#ff8800", (255, 136, 0)),
+        ("#F80", (255, 136, 0)),
+        ("orange", (255, 165, 0)),
+        ("DarkOrange", (255, 140, 0)),
+        ("RED", "red"),
+        ("Random", "random"),
+        ([np.uint8(1), np.int64(2), 3], (1, 2, 3)),
+    ],
+)
+def test_forms_of_colors(given, kept):
+    assert RenderOptions(tint_color=given).tint_color == kept
+
+
+# CSS has other colours for green and grey.
+@pytest.mark.parametrize(
+    ("name", "levels"),
+    {
+        "red": (255, 0, 0), "cpt_red": (240, 0, 30), "green": (0, 255, 0), "blue": (0, 0, 255),
+        "purple": (128, 0, 128), "yellow": (255, 255, 0), "cyan": (0, 255, 255), "black": (0, 0, 0),
+        "white": (255, 255, 255), "grey": (124, 116, 104), "gray": (124, 116, 104),
+    }.items(),
+)  # fmt: skip
+def test_colors_of_the_released_code_keep_their_values(name, levels):
+    options = RenderOptions(tint_color=name, alpha=1.0)
+    full = torch.ones(1, 8, 10, dtype=torch.bool)
+    assert render_batch(IMAGE, full, "mask", options=options)[0, :, 0, 0].tolist() == list(levels)
 
 
 def test_official_options():
