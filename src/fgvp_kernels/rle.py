@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
+from operator import index
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from fgvp_kernels.frames import Size
+from fgvp_kernels.value_checks import shown
 
 Runs = npt.NDArray[np.int64]
 
@@ -18,7 +22,7 @@ def runs_of(rle: object, name: str, size: Size) -> Runs:
 
     Args:
         rle: ``{"size": [H, W], "counts": ...}`` with counts as a compressed string (str or bytes)
-            or as a list of runs.
+            or as runs: a sequence, array or tensor of integers.
         name: The argument's name, for messages.
         size: (H, W) of the image.
 
@@ -28,29 +32,57 @@ def runs_of(rle: object, name: str, size: Size) -> Runs:
     """
     if not isinstance(rle, Mapping) or "size" not in rle or "counts" not in rle:
         raise TypeError(
-            f"{name} must be a COCO RLE dict with 'size' and 'counts', got {type(rle).__name__}"
+            f"{name} must be a COCO RLE dict with 'size' and 'counts', got {_kind(rle)}"
         )
-    if tuple(rle["size"]) != size:
+    try:
+        given = tuple([index(side) for side in rle["size"]])
+    except TypeError:
+        given = ()
+    if given != size:
         raise ValueError(
             f"{name}['size'] must be the size of the image, [H, W] = {list(size)}; "
-            f"got {rle['size']!r}"
+            f"got {shown(rle['size'])}"
         )
-    counts: Any = rle["counts"]
     try:
-        if isinstance(counts, str):
-            counts = counts.encode("ascii")
-        runs = parse_counts(counts) if isinstance(counts, bytes) else np.array(counts, np.int64)
-    except (TypeError, ValueError, OverflowError) as error:
+        runs = _runs_in(rle["counts"])
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{name}['counts'] is no COCO run-length code: {error}") from None
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != size[0] * size[1]:
+    pixels = size[0] * size[1]
+    # As unsigned numbers negative ones are large. Sums of larger ones than these could overflow.
+    if runs.size == 0 or runs.view(np.uint64).max() > pixels or runs.sum() != pixels:
         raise ValueError(
-            f"{name}['counts'] must be runs >= 0 that add up to H·W = {size[0] * size[1]}, "
-            f"got {runs.size} runs that add up to {runs.sum()}"
+            f"{name}['counts'] must be runs >= 0 that add up to H·W = {pixels}, "
+            f"got {runs.size} runs that add up to {sum(runs.tolist())}"
         )
     return runs
 
 
-def parse_counts(text: bytes) -> Runs:
+def _kind(value: object) -> str:
+    """What ``value`` is, for a message."""
+    if isinstance(value, Mapping):
+        return f"a dict with {', '.join(shown(key) for key in [*value][:8]) or 'nothing'}"
+    return type(value).__name__
+
+
+def _runs_in(counts: Any) -> Runs:
+    """The numbers that ``counts`` holds, int64 ``[R]``, of any value."""
+    if isinstance(counts, str):
+        counts = counts.encode("ascii")
+    if isinstance(counts, (bytes, bytearray)):
+        return parse_counts(counts)
+    if isinstance(counts, (list, tuple)):
+        return np.array(array("q", counts))  # takes integers only, as fast as NumPy takes anything
+    if isinstance(counts, torch.Tensor):
+        counts = counts.numpy(force=True)
+    runs = np.asarray(counts)
+    if runs.ndim != 1:
+        raise ValueError(f"it must be a string or one row of numbers, got {shown(counts)}")
+    if runs.dtype.kind not in "iu" and runs.size > 0:
+        raise ValueError(f"its runs must be integers, got {runs.dtype}")
+    return runs.astype(np.int64)
+
+
+def parse_counts(text: bytes | bytearray) -> Runs:
     """Runs of a compressed COCO string.
 
     A number is a chain of characters 48-111, five bits each, lowest first; bit 5 says that more
