@@ -60,6 +60,17 @@ def test_soft_masks_of_0_and_1_are_not_dilated_to_bits(image, masks):
     torch.testing.assert_close(*native, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("order", ["resize_first", "render_first"])
+@pytest.mark.parametrize("mode", ["mask", "crop_blur_reverse_mask", "contour"])
+def test_soft_masks_may_have_any_precision(image, mode, order):
+    soft = torch.randint(0, 9, (3, *SHAPE)) / 8  # exact in all of them
+    keywords = {"size": 24, "order": order, "dtype": torch.float32}
+    expected = render_batch(image, soft, mode, **keywords)
+    for dtype, error in ((torch.float64, 1e-6), (torch.float16, 4e-4), (torch.bfloat16, 4e-3)):
+        ours = render_batch(image, soft.to(dtype), mode, **keywords)
+        torch.testing.assert_close(ours, expected, rtol=0, atol=error)
+
+
 @pytest.mark.parametrize("target", [(37, 53), (20, 53), (21, 106), (80, 11), (74, 157)])
 def test_binary_masks_are_resized_as_interpolate_and_threshold(masks, target):
     expected = F.interpolate(masks[:, None].float(), target, mode="bilinear")[:, 0] > 0

@@ -225,7 +225,7 @@ def draw_bicubic(
     boxes = coverage.boxes if coverage.boxes is not None else tight_boxes_of(coverage.values)
     for part, tall, wide in windows(boxes, *coverage.values.shape):
         weights = coverage.values[part, None, tall, wide]  # [1, 1, b, r]
-        inner = _of(change, part)[..., tall, wide] * weights  # [1, 3, b, r]
+        inner = (_of(change, part)[..., tall, wide] * weights).to(change.dtype)  # [1, 3, b, r]
         y, x = _reach(tall, rows), _reach(wide, columns)
         levels = rows[y, tall] @ inner @ columns[x, wide].mT
         levels = _of(base, part)[..., y, x] + levels
