@@ -271,14 +271,6 @@ def _compose() -> list[Variant]:
         for kind, (mask, resized) in kinds.items()
         for name, effect in (("blur", blur), ("tint", tint))
         for taps in (1, 2)
-    ] + [
-        Variant(
-            "tight boxes",
-            triton_compose.tight_box_kernel,
-            {"ROWS": 4, "COLUMNS": 128},
-            {"boxes_ptr": "*i32"},
-            registers=64,
-        )
     ]
 
 

@@ -11,8 +11,15 @@ from PIL import Image
 
 from fgvp_kernels import Mode, PackedMasks, RenderOptions, mask_stacks, render_batch
 from fgvp_kernels.backends import torch_backend
+from fgvp_kernels.modes import Region
+from triton_cases import loops_work
 
 MODES = [mode.value for mode in Mode]
+MASKLESS = [mode.value for mode in Mode if mode.spec.region is not Region.MASK]
+ON_TRITON = pytest.param(
+    "triton",
+    marks=pytest.mark.skipif(not loops_work(), reason="Triton's interpreter and NumPy disagree"),
+)
 
 
 def pictures(height=30, width=44, count=4, seed=0):
@@ -258,6 +265,19 @@ def test_line_width():
         for mode in ("contour", "box"):
             line = render_batch(image, masks, mode, options=options)[0, 0, 20, :25] == 255
             assert line.sum() == thickness, (mode, width)
+
+
+@pytest.mark.parametrize("backend", ["torch", ON_TRITON])
+@pytest.mark.parametrize("order", ["resize_first", "render_first"])
+def test_windows_of_crops_do_not_go_by_the_mask(backend, order, device):
+    image, masks = (tensor.to(device) for tensor in pictures(19, 31, 3))
+    masks[1] = False
+    boxes = torch.tensor([[1.0, 2, 30, 11]] * 3, device=device)
+    drawn = render_batch(
+        image, masks, "crop", boxes=boxes, size=8, order=order, backend=backend,
+        options=RenderOptions(fit="object_crop"),
+    )  # fmt: skip
+    assert (drawn == drawn[0]).all()
 
 
 def test_numpy_masks_and_boxes():

@@ -105,7 +105,8 @@ def _draw_crops(
             left, top, right, bottom = windows[i]
             y, x, one = slice(top, bottom), slice(left, right), slice(i, i + 1)
             mask = WindowMask(image.masks, i, y, x)
-            candidate = Candidates(image.image[:, y, x], mask, None, image.first + i)
+            box = image.boxes.new_tensor([[0, 0, right - left, bottom - top]])  # [1, 4]
+            candidate = Candidates(image.image[:, y, x], mask, box, image.first + i)
             drawing = _ImageDrawing(candidate, size, colors.of(one), settings)
             if marked:
                 drawing.draw(marked, pictures[:, one])

@@ -13,7 +13,6 @@ from itertools import accumulate
 import numpy as np
 import torch
 
-from fgvp_kernels.backends import triton_compose
 from fgvp_kernels.backends.triton_drawing import Drawing
 from fgvp_kernels.backends.triton_geometry import make_mask_taps
 from fgvp_kernels.backends.triton_launches import Launches
@@ -41,7 +40,6 @@ from fgvp_kernels.regions import crop_windows
 # Working memory of the canvases that are drawn on together, unless one alone needs more.
 _CHUNK_BYTES = 512 << 20
 _LEVEL_BYTES, _BLUR_BYTES = 12, 36  # of a pixel: its levels; their blur and its intermediates
-_SCAN_ROWS, _SCAN_COLUMNS = 4, 128  # of a program that looks for the box of a mask
 
 _Windows = tuple[tuple[tuple[int, int, int, int], ...], ...]  # xyxy of each image's candidates
 
@@ -64,7 +62,6 @@ class CropPlan(Launches):
         canvas: (CH, CW) of the canvas buffers.
         tables: Of the windows as surfaces.
         tasks: int32 ``[V, 10]``, one for each window.
-        sizes: int32 ``[V, 2]``, height and width of a window.
         cut_table, cut_tasks: Frames and tasks that cut the windows and resize them to canvases.
         blur: Of the canvases, or None where nothing is blurred.
         mask_taps: From the windows of the masks to the canvases.
@@ -88,10 +85,13 @@ class CropPlan(Launches):
             tasks.append([i, out, row, bit, 1, crop.number, *origin, *crop.corner])
             cut_tasks.append([i, i, crop.owner, 0, 1, 0, 0, 0, *crop.corner])
         cut = [[*frame.image, *frame.canvas, *frame.canvas, 0, 0] for frame in frames]
-        sizes = [frame.image for frame in frames]
-        self.tasks, self.cut_tasks, self.cut_table, self.sizes = send(
-            [np.array(table, np.int32) for table in (tasks, cut_tasks, cut, sizes)], device
+        self.tasks, self.cut_tasks, self.cut_table = send(
+            [np.array(table, np.int32) for table in (tasks, cut_tasks, cut)], device
         )
+        if options.fit == "object_crop":  # the candidate's box is the whole window
+            corners = self.cut_table[:, :2].flip(1)  # [V, 2], x and y
+            boxes = torch.cat([torch.zeros_like(corners), corners], 1)
+            self.tasks = tasks_about(boxes, self.tasks, self.tables)
         self.blur = None
         if blurs and options.sigma > 0:
             self.blur = make_blur(canvases, options.blur, options.sigma, device)
@@ -117,17 +117,12 @@ def draw_crops(drawing: Drawing) -> None:
     modes = [(k, spec) for k, spec in enumerate(settings.specs) if spec.crop]
     masked = any(spec.region is Region.MASK for _, spec in modes)
     blurs = any(spec.effect is Effect.BLUR for _, spec in modes)
-    own_window = settings.options.fit == "object_crop"
     words = None
-    if (masked and not soft) or own_window:
+    if masked and not soft:
         words = pack_words(Mode.MASK.spec, drawing.images, drawing.plan, settings)
     for plan in _plans(drawing, blurs):
         canvases = _cut(drawing.canvas, plan)
         blurred = blur_levels(plan, canvases, plan.blur) if blurs else None
-        tasks = plan.tasks
-        if own_window and words is not None:
-            boxes = _tight_boxes(words, drawing.canvas.stride(2), plan)
-            tasks = tasks_about(boxes, tasks, plan.tables)
         masks = nothing = Masks(NOTHING, canvases)
         if masked and soft:
             stacks = [stored(image.masks) for image in drawing.images]
@@ -139,7 +134,7 @@ def draw_crops(drawing: Drawing) -> None:
         surfaces = Surfaces(plan, plan.tables, canvases, blurred, drawing.batch)
         for k, spec in modes:
             inside = nothing if spec.region is Region.NOTHING else masks
-            surfaces.draw(k, inside, tasks, len(tasks), drawing.out[k])
+            surfaces.draw(k, inside, plan.tasks, len(plan.tasks), drawing.out[k])
 
 
 def _plans(drawing: Drawing, blurs: bool) -> list[CropPlan]:
@@ -218,14 +213,3 @@ def _cut(levels: torch.Tensor, plan: CropPlan) -> torch.Tensor:
         OUTSIDE=False, CUT=True, OWN_COLOR=False,
     )  # fmt: skip
     return canvases
-
-
-def _tight_boxes(words: torch.Tensor, pitch: int, plan: CropPlan) -> torch.Tensor:
-    """Boxes of the masks within their windows, on the device: int32 ``[V, 4]`` xyxy."""
-    boxes = torch.empty(len(plan.tasks), 4, dtype=torch.int32, device=words.device)
-    plan.launch(
-        "tight boxes", triton_compose.tight_box_kernel, (len(plan.tasks), 1, 1),
-        words, plan.tasks, plan.sizes, boxes, words.stride(0), pitch, ROWS=_SCAN_ROWS,
-        COLUMNS=_SCAN_COLUMNS,
-    )  # fmt: skip
-    return boxes
