@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from fgvp_kernels.batch import Candidates
-from fgvp_kernels.mask_stacks import DenseMasks
+from fgvp_kernels.batch import RenderBatch
+from fgvp_kernels.mask_stacks import DenseMasks, LogitMasks, PackedMaskStack
 
 _HUGE_PAGE = 2 << 20  # bytes
 # NumPy asks the system for huge pages for arrays of so many bytes.
@@ -48,23 +47,38 @@ def check_out(
         raise ValueError("out must not require gradients, since it is written into")
 
 
-def check_apart(out: torch.Tensor, candidates: Sequence[Candidates]) -> None:
+def check_apart(out: torch.Tensor, batch: RenderBatch) -> None:
     """Refuse an ``out`` in the memory of what is read while it is written."""
+    options, read = batch.settings.options, []
+    for name, color in (("line_color", batch.line_color), ("tint_color", batch.tint_color)):
+        if isinstance(getattr(options, name), torch.Tensor):
+            read.append((name, color))
+    for image in batch.images:
+        read.append(("images", image.image))
+        masks = image.masks
+        if isinstance(masks, DenseMasks):
+            read.append(("masks", masks.masks))
+        elif isinstance(masks, PackedMaskStack):
+            read.append(("masks", masks.bits))
+        elif isinstance(masks, LogitMasks):
+            read.append(("masks", masks.logits))
+        if image.given_boxes is not None:
+            read.append(("boxes", image.given_boxes))
     start, stop = _span(out)
-    for image in candidates:
-        read = {"images": image.image}
-        if isinstance(image.masks, DenseMasks):
-            read["masks"] = image.masks.masks
-        for name, tensor in read.items():
-            first, last = _span(tensor)
-            if out.device == tensor.device and start < last and first < stop:
-                raise ValueError(f"out must not share memory with {name}")
+    for name, tensor in read:
+        first, last = _span(tensor)
+        if out.device == tensor.device and start < last and first < stop:
+            raise ValueError(f"out must not share memory with {name}")
 
 
 def _span(tensor: torch.Tensor) -> tuple[int, int]:
     """First address of a tensor's values and the one after the last."""
     if tensor.numel() == 0:
         return (0, 0)
-    steps = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    if tensor.is_contiguous():
+        steps = tensor.numel() - 1
+    else:
+        sides = zip(tensor.shape, tensor.stride(), strict=True)
+        steps = sum((length - 1) * step for length, step in sides)
     start = tensor.data_ptr()
     return (start, start + (steps + 1) * tensor.element_size())

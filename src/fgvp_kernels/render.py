@@ -133,7 +133,7 @@ def render_batch(
         out = allocate(shape, dtype, target)
     else:
         check_out(out, shape, dtype, target)
-        check_apart(out, candidates)
+        check_apart(out, batch)
     renderer(batch, out if many_modes else out[None])
     return out
 

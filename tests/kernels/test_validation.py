@@ -112,15 +112,40 @@ def test_call(change, error, message):
         render_batch(arguments.pop("images"), arguments.pop("masks"), **arguments)
 
 
-def test_out_must_not_be_read_from():
-    memory = torch.zeros(2, 3, 8, 10, dtype=torch.uint8)
-    with pytest.raises(ValueError, match="out must not share memory with images"):
-        render_batch(memory[1], MASKS, out=memory)
-    masks = memory.flatten()[:160].view(2, 8, 10)
-    with pytest.raises(ValueError, match="out must not share memory with masks"):
-        render_batch(IMAGE, masks, out=memory)
+def overlapping_calls():
+    """A buffer and what lies in it, for each argument that is read while pictures are written."""
+    memory = torch.zeros(2 * 3 * 8 * 10)  # float32: out
+    out = memory.view(2, 3, 8, 10)
+    words = memory.view(torch.uint8)
+    masks = torch.zeros(2, 8, 10, dtype=torch.bool)
+    boxes = memory[40:48].view(2, 4)
+    bits = words[:32].view(2, 8, 2)
+    logits = MaskLogits(memory[:32].view(2, 4, 4), (8, 10), (8, 10))
+    colors = RenderOptions(tint_color=memory[:6].view(2, 3))
+    return {
+        "images": (words[:240].view(3, 8, 10), masks, {}),
+        "masks": (IMAGE, words[800:960].view(2, 8, 10), {}),
+        "boxes": (IMAGE, masks, {"boxes": boxes}),
+        "bits": (IMAGE, PackedMasks(bits, (2, 8, 10)), {}),
+        "logits": (IMAGE, logits, {}),
+        "tint_color": (IMAGE, masks, {"options": colors, "mode": "mask"}),
+    }, out
+
+
+@pytest.mark.parametrize("what", ["images", "masks", "boxes", "bits", "logits", "tint_color"])
+def test_out_must_not_be_read_from(what):
+    calls, out = overlapping_calls()
+    images, masks, keywords = calls[what]
+    name = "masks" if what in ("bits", "logits") else what
+    with pytest.raises(ValueError, match=f"out must not share memory with {name}"):
+        render_batch(images, masks, dtype=torch.float32, out=out, **keywords)
+    render_batch(images, masks, dtype=torch.float32, out=out.clone(), **keywords)
+
+
+def test_out_must_not_require_gradients():
+    out = torch.zeros(2, 3, 8, 10, requires_grad=True)
     with pytest.raises(ValueError, match="out must not require gradients"):
-        render_batch(IMAGE, MASKS, dtype=torch.float32, out=memory.float().requires_grad_())
+        render_batch(IMAGE, MASKS, dtype=torch.float32, out=out)
 
 
 def test_native_size_needs_equal_images():
