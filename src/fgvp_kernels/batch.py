@@ -21,6 +21,12 @@ _REPEATED_PIXELS = 256 * 256
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+# Mean and standard deviation of values in [0, 1], as open_clip and torchvision normalise.
+STATISTICS = {
+    "clip": (CLIP_MEAN, CLIP_STD),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "siglip": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +36,8 @@ class Candidates:
     Attributes:
         image: ``[3, H, W]``, uint8 levels or float in [0, 1].
         masks: N masks of size (H, W).
-        given_boxes: float32 ``[N, 4]`` xyxy in pixels, or None for the tight boxes of the masks.
+        given_boxes: float32 ``[N, 4]`` xyxy in pixels, or None for the tight boxes of the masks;
+            never None where there are no masks.
         first: Row of the first candidate in the output.
     """
 
@@ -157,12 +164,12 @@ def color_rows(colors: torch.Tensor, rows: slice) -> torch.Tensor:
 
 
 def normalization(
-    normalize: str | tuple[tuple[float, ...], tuple[float, ...]] | None, dtype: torch.dtype
+    normalize: tuple[tuple[float, ...], tuple[float, ...]] | None, dtype: torch.dtype
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Return (scale, shift) per channel that turn levels 0-255 into the output's values."""
     if normalize is None:
         unit = 1.0 if dtype == torch.uint8 else 1.0 / 255.0
         return (unit, unit, unit), (0.0, 0.0, 0.0)
-    mean, std = (CLIP_MEAN, CLIP_STD) if isinstance(normalize, str) else normalize
+    mean, std = normalize
     scale = (1.0 / (255.0 * std[0]), 1.0 / (255.0 * std[1]), 1.0 / (255.0 * std[2]))
     return scale, (-mean[0] / std[0], -mean[1] / std[1], -mean[2] / std[2])

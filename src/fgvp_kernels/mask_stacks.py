@@ -156,7 +156,9 @@ class PackedMaskStack(MaskStack):
 
     def __init__(self, packed: PackedMasks, device: torch.device) -> None:
         super().__init__(packed.shape[0], packed.shape[1:], device)
-        bits = packed.bits if isinstance(packed.bits, torch.Tensor) else tensor_of(packed.bits)
+        bits = packed.bits
+        if isinstance(bits, np.ndarray):
+            bits = tensor_of(bits, "PackedMasks.bits")
         self.bits = bits.to(device)  # [N, H, ceil(W / 8)]
         self.stored_size = (self.bits.shape[1], self.bits.shape[2])
 
@@ -217,6 +219,15 @@ class LogitMasks(MaskStack):
         logits = _interpolate(self.logits[start:stop].float(), (side, side))  # [n, side, side]
         height, width = self.form.input_size  # without the padding
         return _interpolate(logits[:, :height, :width], size) > 0
+
+
+class NoMasks(MaskStack):
+    """N candidates that have boxes alone, of which no mode may ask for masks."""
+
+    kind = ("none",)
+
+    def dense(self, start: int, stop: int) -> torch.Tensor:
+        raise AssertionError("a mode that draws masks was let through without any")
 
 
 class WindowMask(MaskStack):

@@ -15,13 +15,12 @@ import torch
 
 from fgvp_kernels.backends import select_backend
 from fgvp_kernels.backends.torch_backend import render as render_in_torch
-from fgvp_kernels.batch import Candidates, RenderBatch, Settings
+from fgvp_kernels.batch import RenderBatch, Settings
 from fgvp_kernels.colors import ColorLike, resolve_color
 from fgvp_kernels.frames import Order
-from fgvp_kernels.inputs import to_boxes, to_image, to_masks
+from fgvp_kernels.inputs import check_modes, to_candidates
 from fgvp_kernels.modes import Mode
 from fgvp_kernels.options import RenderOptions
-from fgvp_kernels.value_checks import ValueChecks
 
 _Result = TypeVar("_Result")
 
@@ -49,7 +48,8 @@ def render(
 
     Args:
         images: B images ``[3, H, W]``, uint8 or float in [0, 1].
-        masks: B stacks ``[N, H, W]``, bool, uint8 or float in [0, 1].
+        masks: B stacks ``[N, H, W]``, bool, uint8 or float in [0, 1]; or none at all, where boxes
+            are enough.
         boxes: B times ``[N, 4]`` xyxy, or none at all for tight boxes.
         line_color, tint_color: ``[ΣN, 3]`` levels, or None where ``drawing`` names the colour.
         modes: Canonical names of K modes, joined by ``,``.
@@ -58,7 +58,7 @@ def render(
         drawing: blur, luma, fit, line colour and tint colour of the options, joined by ``|``; a
             triple of levels is written ``r,g,b``.
         sigma, alpha: As in the options.
-        integers: line_width and seed of the options.
+        integers: line_width and seed of the options, the seed modulo 2⁶⁴.
         scale, shift: Per channel, ``picture = scale · level + shift``.
         dtype: Of the pictures.
         backend: ``"auto"`` or a backend's name.
@@ -80,7 +80,7 @@ def render(
 def _(images: Any, masks: Any, boxes: Any, line: Any, tint: Any, modes: str, size: Any,
       order: Any, drawing: Any, sigma: Any, alpha: Any, integers: Any, scale: Any, shift: Any,
       dtype: torch.dtype, backend: Any) -> torch.Tensor:  # fmt: skip
-    count = sum(mask.shape[0] for mask in masks)
+    count = sum(rows.shape[0] for rows in masks or boxes)
     shape = (len(modes.split(",")), count, 3, size[0], size[1])
     return torch.empty(shape, dtype=dtype, device=images[0].device)
 
@@ -229,21 +229,14 @@ def _batch(
         alpha=alpha,
         luma=luma,  # type: ignore[arg-type]
         fit=fit,  # type: ignore[arg-type]
-        seed=integers[1],
+        seed=integers[1] % 2**64,
     )
-    candidates, first, checks = [], 0, ValueChecks()
-    for i, (picture, stack) in enumerate(zip(images, masks, strict=True)):
-        image = to_image(picture, f"images[{i}]", None, checks)
-        size_of_image = (image.shape[1], image.shape[2])
-        made = to_masks(stack, f"masks[{i}]", size_of_image, image.device, checks)
-        given = None
-        if boxes:
-            given = to_boxes(boxes[i], f"boxes[{i}]", made.count, image.device, checks)
-        candidates.append(Candidates(image, made, given, first))
-        first += made.count
-    checks.run()
+    nothing = [None] * len(images)
+    candidates = to_candidates(images, masks or nothing, boxes or nothing, batched=True)
+    drawn = [Mode(name) for name in modes.split(",")]
+    check_modes(drawn, candidates)
     settings = Settings(
-        specs=tuple(Mode(name).spec for name in modes.split(",")),
+        specs=tuple(mode.spec for mode in drawn),
         size=(size[0], size[1]),
         order=Order(order),
         options=options,
@@ -251,11 +244,12 @@ def _batch(
         shift=(shift[0], shift[1], shift[2]),
         dtype=dtype,
     )
+    count = sum(image.masks.count for image in candidates)
     return RenderBatch(
-        images=tuple(candidates),
+        images=candidates,
         settings=settings,
-        line_color=resolve_color("line_color", options.line_color, first, options.seed),
-        tint_color=resolve_color("tint_color", options.tint_color, first, options.seed),
+        line_color=resolve_color("line_color", options.line_color, count, options.seed),
+        tint_color=resolve_color("tint_color", options.tint_color, count, options.seed),
     )
 
 
@@ -265,10 +259,15 @@ def _color(text: str, rows: torch.Tensor | None) -> ColorLike:
     return tuple(map(int, text.split(","))) if "," in text else text
 
 
+def _signed(seed: int) -> int:
+    """The seed as an operator takes numbers, of 64 bits with a sign."""
+    return seed - 2**64 if seed >= 2**63 else seed
+
+
 def traced_render(
     images: list[Any],
     masks: list[Any],
-    boxes: list[Any] | None,
+    boxes: list[Any],
     modes: Sequence[Mode],
     size: tuple[int, int],
     order: Order,
@@ -287,9 +286,9 @@ def traced_render(
         for color in colors
     ]  # fmt: skip
     result: torch.Tensor = torch.ops.fgvp.render(
-        images, masks, boxes or [], rows[0], rows[1], ",".join([mode.value for mode in modes]),
+        images, masks, boxes, rows[0], rows[1], ",".join([mode.value for mode in modes]),
         list(size), order.value, "|".join([options.blur, options.luma, options.fit, *names]),
-        float(options.sigma), float(options.alpha), [options.line_width, options.seed],
+        options.sigma, options.alpha, [options.line_width, _signed(options.seed)],
         list(affine[0]), list(affine[1]), dtype, backend,
     )  # fmt: skip
     return result

@@ -43,8 +43,9 @@ class RenderOptions:
         luma: Grey as BT.601 weighs it (``"bt601"``), or with the weights of red and blue swapped
             (``"bgr"``), as the released code does by mistake.
         fit: How the drawn frame becomes ``size``: ``"squash"`` stretches it, ``"center_crop"``
-            and ``"object_crop"`` cut a window about the centre or the candidate's box, ``"pad"``
-            fits the whole picture and leaves zeros at the right or bottom.
+            and ``"object_crop"`` cut a window about the centre or the candidate's box (which is
+            the whole of a crop), ``"pad"`` fits the whole picture and leaves zeros at the right or
+            bottom.
         seed: Seed of random colours, 0 to 2⁶⁴ - 1.
 
     Raises:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from numbers import Integral
 from typing import Any
 
 import torch
 
 from fgvp_kernels.backends import select_backend
-from fgvp_kernels.batch import Candidates, RenderBatch, Settings, normalization
+from fgvp_kernels.batch import STATISTICS, RenderBatch, Settings, normalization
 from fgvp_kernels.colors import resolve_color
 from fgvp_kernels.frames import Order, Size
-from fgvp_kernels.inputs import split_images, split_per_image, to_boxes, to_image, to_masks
+from fgvp_kernels.inputs import check_modes, split_images, split_per_image, to_candidates
+from fgvp_kernels.mask_inputs import stack_masks
 from fgvp_kernels.modes import Mode
 from fgvp_kernels.ops import traced_render
 from fgvp_kernels.options import RenderOptions
 from fgvp_kernels.outputs import allocate, check_apart, check_out
-from fgvp_kernels.value_checks import ValueChecks
+from fgvp_kernels.value_checks import FLOATS, nearest, shown
 
-_DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_DTYPES = (torch.uint8, *FLOATS)
+_LONGEST_SIDE = 2**16  # of pictures
 
 _DEFAULT_OPTIONS = RenderOptions()
 
@@ -46,28 +49,40 @@ def render_batch(
     and ``outside`` are and what region ``a`` is, ``R`` brings the drawing to ``size``.
 
     Args:
-        images: One image or a batch. An image is a uint8 tensor ``[3, H, W]``, a float tensor
-            ``[3, H, W]`` in [0, 1], a uint8 array ``[H, W, 3]`` (RGB) or a PIL image; a batch is a
-            sequence of images, whose sizes may differ, or a tensor ``[B, 3, H, W]``.
+        images: One image or a batch. An image is a tensor ``[3, H, W]`` or an array ``[H, W, 3]``
+            (RGB), uint8 or floating point in [0, 1], or a PIL image; a batch is a sequence of
+            images, whose sizes may differ, or a tensor ``[B, 3, H, W]``.
         masks: Of one image: ``[N, H, W]`` bool, uint8 (0 and 1, or 0 and 255) or float in [0, 1]
-            (soft); a list of COCO RLE dicts; ``PackedMasks``; ``MaskLogits``. Of a batch: a
-            sequence with one of those per image (N may differ), or a tensor ``[B, N, H, W]``.
+            (soft), or one mask ``[H, W]``, as a tensor or array; a list of masks ``[H, W]`` of one
+            dtype, of COCO RLE dicts, or of dicts that hold either as ``"segmentation"`` (what
+            ``SamAutomaticMaskGenerator`` gives; their other entries are not read);
+            ``PackedMasks``; ``MaskLogits``. So ``[3, H, W]`` is three masks of one image.
+            Of a batch: a sequence with one of those per image (N may differ), or a tensor
+            ``[B, N, H, W]``. So a list of B masks ``[H, W]`` is one mask for each image, while a
+            tensor ``[B, H, W]``, which could be meant otherwise, is refused.
+            None, for all or in place of one image's masks: boxes alone say what is drawn, which
+            is enough for every mode but those that draw the mask.
         mode: One mode, or a sequence of K modes that share the resized image and its blur. A
             mode is a name, a paper code (``"D4"``) or ``"official:NAME"``, a flag of the released
-            FGVP code. Beware: ``"official:blur_mask"`` blurs outside, ``"blur_mask"`` inside.
-        boxes: Per image ``[N, 4]`` x0, y0, x1, y1 in pixels; the masks' tight boxes without it.
-        size: Side of the square pictures, or (h, w); None keeps the size of the images, which
-            must then all be equal.
+            FGVP code, in any case. Beware: ``"official:blur_mask"`` blurs outside,
+            ``"blur_mask"`` inside.
+        boxes: Per image ``[N, 4]``, or one box ``[4]``: x0, y0, x1, y1 in pixels; the masks' tight
+            boxes without it. Boxes that all lie in [0, 1] and are not whole numbers are taken for
+            normalised ones, and refused.
+        size: Side of the square pictures, or (h, w), up to 65 536; None keeps the size of the
+            images, which must then all be equal.
         order: ``"resize_first"`` draws on the image resized to short side ``size`` (the released
             FGVP code), ``"render_first"`` on the original image (ReCLIP).
         options: How things are drawn; see :class:`RenderOptions`.
-        normalize: None for plain values, ``"clip"`` for CLIP's mean and standard deviation, or a
-            pair of three (mean, std) for values in [0, 1].
+        normalize: None for plain values; ``"clip"``, ``"imagenet"`` or ``"siglip"`` for the mean
+            and standard deviation of OpenAI's CLIP, of ImageNet, or 0.5 and 0.5; or a pair of
+            three each, (mean, std), for values in [0, 1].
         dtype: uint8, float16, bfloat16, float32 or float64. None: uint8 without ``normalize``,
             else float16 on a GPU and float32 on a CPU.
         device: Where to render; None: where the images are.
         backend: ``"auto"`` or a name of :func:`available_backends`, which then runs or raises.
-        out: Tensor to write into, of exactly the result's shape, dtype and device, contiguous.
+        out: Tensor to write into, of exactly the result's shape, dtype and device, contiguous,
+            and apart from the memory of images, masks, boxes and colours.
 
     Returns:
         Contiguous ``[ΣN, 3, h, w]``, candidates of image 0 first; ``[K, ΣN, 3, h, w]`` for a
@@ -75,6 +90,8 @@ def render_batch(
 
     Raises:
         TypeError, ValueError: An argument has the wrong type or value; the message names it.
+            Float images and masks must lie in [0, 1], which NaN does not (images by 0.001 more,
+            for what float arithmetic leaves), and run lengths must add up to H·W.
         RuntimeError: ``backend`` cannot run here, or a CUDA graph's capture met something new.
 
     CUDA graphs: the Triton backend can be captured by ``torch.cuda.graph``. Put images and masks in
@@ -106,8 +123,15 @@ def render_batch(
             place, backend,
         )  # fmt: skip
         pictures = pictures if many_modes else pictures[0]
-        return pictures if out is None else out.copy_(pictures)
-    candidates = _candidates(images, masks, boxes, place)
+        if out is None:
+            return pictures
+        check_out(out, tuple(pictures.shape), pictures.dtype, pictures.device)
+        return out.copy_(pictures)
+    parts, batched = split_images(images)
+    mask_parts = split_per_image(masks, len(parts), batched, "masks")
+    box_parts = split_per_image(boxes, len(parts), batched, "boxes")
+    candidates = to_candidates(parts, mask_parts, box_parts, batched, place)
+    check_modes(modes, candidates)
     target = candidates[0].image.device
     dtype = _output_dtype(dtype, normalize, target)
     scale, shift = normalization(_check_normalize(normalize, dtype), dtype)
@@ -153,11 +177,18 @@ def _render_traced(
 ) -> torch.Tensor:
     """The call as one operator, ``[K, ΣN, 3, h, w]``, for code that is being compiled."""
     parts, batched = split_images(images)
-    mask_parts = split_per_image(masks, len(parts), batched, "masks")
-    box_parts = None if boxes is None else split_per_image(boxes, len(parts), batched, "boxes")
-    for name, values in (("images", parts), ("masks", mask_parts), ("boxes", box_parts or [])):
-        if not all(isinstance(value, torch.Tensor) for value in values):
+    mask_parts = [] if masks is None else split_per_image(masks, len(parts), batched, "masks")
+    box_parts = [] if boxes is None else split_per_image(boxes, len(parts), batched, "boxes")
+    mask_parts = [
+        stack_masks(part, "masks") if isinstance(part, (list, tuple)) and _are_tensors(part)
+        else part
+        for part in mask_parts
+    ]  # fmt: skip
+    for name, values in (("images", parts), ("masks", mask_parts), ("boxes", box_parts)):
+        if not _are_tensors(values):
             raise TypeError(f"{name} must be tensors within torch.compile")
+    mask_parts = [part[None] if part.ndim == 2 else part for part in mask_parts]  # [N, H, W] each
+    box_parts = [part[None] if part.ndim == 1 else part for part in box_parts]  # [N, 4] each
     if device is not None:
         parts = [part.to(device) for part in parts]
     dtype = _output_dtype(dtype, normalize, parts[0].device)
@@ -169,42 +200,21 @@ def _render_traced(
     )
 
 
-def _candidates(
-    images: Any, masks: Any, boxes: Any, device: torch.device | None
-) -> tuple[Candidates, ...]:
-    parts, batched = split_images(images)
-    mask_parts = split_per_image(masks, len(parts), batched, "masks")
-    box_parts = [None] * len(parts)
-    if boxes is not None:
-        box_parts = split_per_image(boxes, len(parts), batched, "boxes")
-    candidates: list[Candidates] = []
-    first, checks = 0, ValueChecks()
-    for i, (image, mask, box) in enumerate(zip(parts, mask_parts, box_parts, strict=True)):
-        suffix = f"[{i}]" if batched else ""
-        picture = to_image(image, f"images{suffix}", device, checks)
-        if candidates and picture.device != candidates[0].image.device:
-            raise ValueError(
-                f"images must be on one device: images[0] is on {candidates[0].image.device}, "
-                f"images[{i}] on {picture.device}; or say which with device="
-            )
-        size = (picture.shape[1], picture.shape[2])
-        stack = to_masks(mask, f"masks{suffix}", size, picture.device, checks)
-        given = None
-        if box is not None:
-            given = to_boxes(box, f"boxes{suffix}", stack.count, picture.device, checks)
-        candidates.append(Candidates(picture, stack, given, first))
-        first += stack.count
-    checks.run()
-    return tuple(candidates)
+def _are_tensors(values: Sequence[object]) -> bool:
+    return all(isinstance(value, torch.Tensor) for value in values)
 
 
 def _check_device(device: object) -> torch.device:
     try:
-        place: torch.device = torch.device(device)  # type: ignore[call-overload]
-    except (RuntimeError, TypeError):
-        raise ValueError(f"device must be one that torch knows, got {device!r}") from None
-    if place.type == "meta" or (place.type == "cuda" and not torch.cuda.is_available()):
-        raise ValueError(f"device must be one that can compute here, got {device!r}")
+        asked: torch.device = torch.device(device)  # type: ignore[call-overload]
+    except (RuntimeError, TypeError, ValueError):
+        raise ValueError(f"device must be one that torch knows, got {shown(device)}") from None
+    place = None
+    if asked.type != "meta":
+        with suppress(Exception):  # each kind of device that this torch lacks raises its own
+            place = torch.empty(0, device=asked).device
+    if place is None or asked.index not in (None, place.index or 0):
+        raise ValueError(f"device must be one that can compute here, got {shown(device)}")
     return place
 
 
@@ -213,7 +223,7 @@ def _check_order(order: object) -> Order:
         return Order(order)
     except ValueError:
         choices = ", ".join(item.value for item in Order)
-        raise ValueError(f"order must be one of {choices}, got {order!r}") from None
+        raise ValueError(f"order must be one of {choices}, got {shown(order)}") from None
 
 
 def _check_size(size: object, image_sizes: Sequence[Size]) -> Size | None:
@@ -227,9 +237,9 @@ def _check_size(size: object, image_sizes: Sequence[Size]) -> Size | None:
     if len(sides) != 2 or not all(
         isinstance(side, Integral) and not isinstance(side, bool) for side in sides
     ):
-        raise TypeError(f"size must be None, an int or (height, width), got {size!r}")
-    if min(sides) < 1:
-        raise ValueError(f"size must be >= 1, got {size!r}")
+        raise TypeError(f"size must be None, an int or (height, width), got {shown(size)}")
+    if not 1 <= min(sides) <= max(sides) <= _LONGEST_SIDE:
+        raise ValueError(f"size must be between 1 and {_LONGEST_SIDE}, got {shown(size)}")
     return (int(sides[0]), int(sides[1]))
 
 
@@ -247,24 +257,30 @@ def _output_dtype(dtype: object, normalize: object, device: torch.device) -> tor
 
 def _check_normalize(
     normalize: object, dtype: torch.dtype
-) -> str | tuple[tuple[float, ...], tuple[float, ...]] | None:
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     if normalize is None:
         return None
     if dtype == torch.uint8:
         raise ValueError("dtype must be floating point with normalize, got torch.uint8")
+    choices = f"None, {', '.join(map(repr, STATISTICS))}"
     if isinstance(normalize, str):
-        if normalize != "clip":
-            raise ValueError(f"normalize must be None, 'clip' or (mean, std), got {normalize!r}")
-        return normalize
+        if normalize not in STATISTICS:
+            raise ValueError(
+                f"normalize must be {choices} or (mean, std), "
+                f"got {shown(normalize)}{nearest(normalize, STATISTICS)}"
+            )
+        return STATISTICS[normalize]
     try:
         mean, std = (tuple(float(value) for value in part) for part in normalize)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(
-            f"normalize must be None, 'clip' or a pair (mean, std) of three numbers each, "
-            f"got {normalize!r}"
+            f"normalize must be {choices} or a pair (mean, std) of three numbers each, "
+            f"got {shown(normalize)}"
         ) from None
     if len(mean) != 3 or len(std) != 3:
-        raise ValueError(f"normalize must have three means and three stds, got {normalize!r}")
+        raise ValueError(f"normalize must have three means and three stds, got {shown(normalize)}")
     if not all(0 < value < math.inf for value in std) or not all(map(math.isfinite, mean)):
-        raise ValueError(f"normalize must have finite means and positive stds, got {normalize!r}")
+        raise ValueError(
+            f"normalize must have finite means and positive stds, got {shown(normalize)}"
+        )
     return mean, std

@@ -14,6 +14,7 @@ from fgvp_kernels.mask_stacks import DenseMasks
 coco_mask = pytest.importorskip("pycocotools.mask")
 
 SHAPE = (37, 53)
+BITS = torch.zeros(2, 4, 1, dtype=torch.uint8)
 
 
 @pytest.fixture
@@ -124,6 +125,30 @@ def test_logits_at_the_canvas_are_thresholded_there(image):
         (lambda: PackedMasks(np.zeros((2, 4, 2), np.uint8), (2, 4, 8)), ValueError, r"\[2, 4, 1\]"),
         (lambda: PackedMasks(np.zeros((2, 4, 1)), (2, 4, 8)), TypeError, "uint8, got float64"),
         (lambda: PackedMasks([1], (2, 4, 8)), TypeError, "tensor or an array, got list"),
+        (lambda: PackedMasks(BITS, None), ValueError, r"shape must be \(N, H, W\), got None"),
+        (
+            lambda: PackedMasks(BITS, (2, 4.5, 8)),
+            ValueError,
+            r"shape must be \(N, H, W\), got \(2, 4.",
+        ),
+        (
+            lambda: PackedMasks(BITS.to_sparse(), (2, 4, 8)),
+            TypeError,
+            "bits must be a dense tensor",
+        ),
+        (
+            lambda: PackedMasks.pack([[True]]),
+            TypeError,
+            "masks must be a tensor or array, got list",
+        ),
+        (lambda: PackedMasks.pack(np.ones((2, 4))), ValueError, r"\[N, H, W\], got \[2, 4\]"),
+        (lambda: MaskLogits(BITS.to(torch.float8_e5m2), (4, 4), (4, 4)), TypeError, "16, 32 or 64"),
+        (
+            lambda: MaskLogits(BITS.float().to("meta"), (4, 4), (4, 4)),
+            TypeError,
+            "dense .* a meta one",
+        ),
+        (lambda: MaskLogits(BITS.float(), (4, 4.5), (4, 4)), ValueError, "input_size must be"),
         (lambda: MaskLogits([1], (4, 4), (4, 4)), TypeError, "must be a tensor, got list"),
         (lambda: MaskLogits(torch.zeros(2, 3), (4, 4), (4, 4)), ValueError, r"\[N, h, w\]"),
         (lambda: MaskLogits(torch.zeros(2, 3, 3).int(), (4, 4), (4, 4)), TypeError, "floating"),

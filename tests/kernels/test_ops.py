@@ -8,6 +8,11 @@ import torch
 from fgvp_kernels import RenderOptions, render_batch
 
 
+@pytest.fixture(autouse=True)
+def _forget_what_was_compiled():
+    torch.compiler.reset()  # one function may be compiled only so often
+
+
 def arguments(dtype=torch.uint8, mask_dtype=torch.bool):
     image = torch.rand(3, 9, 13, dtype=torch.float64) * 0.5 + 0.25
     image = (image * 255).to(torch.uint8) if dtype == torch.uint8 else image.to(dtype)
@@ -58,6 +63,8 @@ def test_gradients_of_the_operator_equal_those_of_the_plain_call():
         {"mode": "box", "boxes": torch.tensor([[1.0, 2, 8, 8]] * 2), "order": "render_first"},
         {"mode": "mask", "options": RenderOptions(tint_color=(9, 8, 7), fit="pad"), "size": 8},
         {"mode": "mask", "options": RenderOptions(tint_color="random"), "size": 8},
+        {"mode": "mask", "options": RenderOptions(tint_color="random", seed=2**64 - 1)},
+        {"mode": "mask", "options": RenderOptions(tint_color="#ff8800"), "device": "cpu"},
     ],
     ids=lambda keywords: "-".join(keywords),
 )
@@ -71,6 +78,51 @@ def test_compiled_call_equals_plain_call(keywords):
 
     compiled = torch.compile(draw, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(image, masks), draw(image, masks))
+
+
+@pytest.mark.parametrize("form", ["one", "list", "none", "one box"])
+def test_compiled_call_takes_the_forms_of_the_plain_call(form):
+    image, masks = arguments()
+    boxes = torch.tensor([[1.0, 2, 8, 8], [3, 0, 9, 12]])
+
+    def draw(image, masks, boxes):
+        given = {"one": masks[0], "list": [*masks], "none": None, "one box": None}[form]
+        box = {"one": boxes[:1], "one box": boxes[0]}.get(form, boxes)
+        return render_batch(image, given, ["box", "crop"], boxes=box, size=6)
+
+    compiled = torch.compile(draw, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(image, masks, boxes), draw(image, masks, boxes))
+
+
+def test_boxes_are_enough_for_the_operator():
+    image, _ = arguments(torch.float64)
+    image.requires_grad_()
+    boxes = torch.tensor([[1.0, 1, 5, 5]] * 2)
+    _, _, _, *rest = op_arguments(image, None)
+    rest[2] = "blur_reverse_box_mask,none"
+    torch.library.opcheck(torch.ops.fgvp.render.default, ([image], [], [boxes], *rest))
+    rest[2] = "blur_reverse_mask,none"
+    with pytest.raises(ValueError, match="masks must be given for mode 'blur_reverse_mask'"):
+        torch.ops.fgvp.render([image], [], [boxes], *rest)
+
+
+@pytest.mark.parametrize("which", ["images", "masks"])
+def test_the_operator_refuses_nan(which):
+    image, masks = arguments(torch.float64, torch.float64)
+    (image if which == "images" else masks)[-1, -1, -1] = torch.nan
+    with pytest.raises(ValueError, match=rf"{which}\[0\] as floating point must lie in \[0, 1\]"):
+        torch.ops.fgvp.render(*op_arguments(image, masks))
+
+
+def test_compiled_call_writes_into_out():
+    image, masks = arguments()
+    draw = torch.compile(render_batch, fullgraph=True, backend="aot_eager")
+    out = torch.zeros(2, 3, 9, 13, dtype=torch.uint8)
+    assert draw(image, masks, out=out) is out
+    assert torch.equal(out, render_batch(image, masks))
+    draw = torch.compile(render_batch, backend="eager")
+    with pytest.raises(ValueError, match=r"out must have shape \[2, 3, 9, 13\], got \[1, 3, 9"):
+        draw(image, masks, out=torch.zeros(1, 3, 9, 13, dtype=torch.uint8))
 
 
 def test_compiled_batch_with_gradients():

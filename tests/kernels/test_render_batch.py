@@ -16,6 +16,7 @@ from triton_cases import loops_work
 
 MODES = [mode.value for mode in Mode]
 MASKLESS = [mode.value for mode in Mode if mode.spec.region is not Region.MASK]
+FITS = ["squash", "center_crop", "pad", "object_crop"]
 ON_TRITON = pytest.param(
     "triton",
     marks=pytest.mark.skipif(not loops_work(), reason="Triton's interpreter and NumPy disagree"),
@@ -111,7 +112,7 @@ def test_out_is_written_and_returned():
     assert torch.equal(out, expected)
 
 
-@pytest.mark.parametrize("fit", ["squash", "pad", "center_crop", "object_crop"])
+@pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("order", ["resize_first", "render_first"])
 def test_every_pixel_of_out_is_written(fit, order):
     image, masks = pictures()
@@ -278,6 +279,118 @@ def test_windows_of_crops_do_not_go_by_the_mask(backend, order, device):
         options=RenderOptions(fit="object_crop"),
     )  # fmt: skip
     assert (drawn == drawn[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("backend", "fit", "order"),
+    [
+        *[("torch", f, o) for f in FITS for o in ("resize_first", "render_first")],
+        pytest.param("triton", "squash", "resize_first", marks=ON_TRITON.marks),
+        pytest.param("triton", "object_crop", "render_first", marks=ON_TRITON.marks),
+    ],
+)
+def test_boxes_are_enough_for_modes_that_draw_no_mask(backend, fit, order, device):
+    image, masks = (tensor.to(device) for tensor in pictures(17, 23, 2))
+    boxes = torch.tensor([[2.5, 1.2, 16.7, 15], [-4, -3, 5, 9.5]], device=device)
+    modes = MASKLESS if backend == "torch" else MASKLESS[1:4] + MASKLESS[-4:]
+    keywords = {
+        "boxes": boxes, "size": (9, 12), "order": order, "backend": backend,
+        "options": RenderOptions(fit=fit, sigma=3.0, tint_color="random"),
+    }  # fmt: skip
+    alone = render_batch(image, None, modes, **keywords)
+    for some in (masks,) if backend == "triton" else (masks, torch.zeros_like(masks)):
+        assert torch.equal(alone, render_batch(image, some, modes, **keywords))
+
+
+def test_boxes_without_masks_in_a_batch():
+    (first, masks), (second, _) = pictures(), pictures(20, 31, seed=1)
+    boxes = [[[1, 2, 20, 20]] * 4, [5, 6, 18, 17.5]]
+    keywords = {"boxes": boxes, "size": 16}
+    drawn = render_batch([first, second], None, "circle", **keywords)
+    assert torch.equal(
+        drawn, render_batch([first, second], [masks, torch.zeros(20, 31)], "circle", **keywords)
+    )
+    assert torch.equal(drawn, render_batch([first, second], [masks, None], "circle", **keywords))
+    assert render_batch(first, None, "box", boxes=[], size=16).shape == (0, 3, 16, 16)
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode not in MASKLESS])
+def test_modes_that_draw_the_mask_need_one(mode):
+    image, _ = pictures()
+    with pytest.raises(ValueError, match=f"masks must be given for mode '{mode}', .* got None"):
+        render_batch(image, None, ["box", mode], boxes=[[1, 2, 20, 20]])
+    with pytest.raises(ValueError, match="masks must be given where boxes are not, got None"):
+        render_batch(image, None, mode)
+
+
+def test_forms_of_single_masks_are_equal():
+    image, masks = pictures()
+    expected = render_batch(image, masks, size=24)
+    kinds = {"bool": masks, "bytes": masks.to(torch.uint8) * 255, "soft": masks * 0.75}
+    for name, stack in kinds.items():
+        drawn = render_batch(image, stack, size=24)
+        arrays = [mask.numpy() for mask in stack]
+        dicts = [{"segmentation": mask, "bbox": [0, 0, 1, 1], "area": 5} for mask in arrays]
+        for form in (list(stack), tuple(stack), arrays, dicts):
+            assert torch.equal(render_batch(image, form, size=24), drawn), name
+        for one in (stack[1], arrays[1], arrays[1:2]):
+            assert torch.equal(render_batch(image, one, size=24), drawn[1:2]), name
+    rles = [{"size": [30, 44], "counts": runs} for runs in map(runs_in, masks.numpy())]
+    for form in (rles, [{"segmentation": rle} for rle in rles]):
+        assert torch.equal(render_batch(image, form, size=24), expected)
+    assert torch.equal(render_batch(image, rles[1], size=24), expected[1:2])
+
+
+def runs_in(mask):
+    """Runs of a mask, column by column."""
+    values = np.concatenate([[False], mask.T.ravel(), [~mask[-1, -1]]])
+    edges = np.flatnonzero(values[1:] != values[:-1])
+    return np.diff(edges, prepend=0).tolist()
+
+
+def test_forms_of_single_masks_in_a_batch():
+    parts = [pictures(seed=1), pictures(20, 31, 3, seed=2)]
+    images, masks = zip(*parts, strict=True)
+    together = render_batch(images, masks, size=16)
+    assert torch.equal(render_batch(images, [list(stack) for stack in masks], size=16), together)
+    first = render_batch(images, [stack[0] for stack in masks], size=16)  # one for each image
+    assert torch.equal(first, together[[0, 4]])
+    three = render_batch(images[1], masks[1][:3], size=16)  # [3, H, W] of one image
+    assert torch.equal(three, together[4:])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_arrays_of_floats_are_images(dtype):
+    image, masks = pictures()
+    array = (image.permute(1, 2, 0).numpy() / 255).astype(dtype)
+    expected = render_batch(torch.from_numpy(array).permute(2, 0, 1), masks, size=24)
+    assert torch.equal(render_batch(array, masks, size=24), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [
+        # open_clip's OPENAI_DATASET_MEAN and _STD, IMAGENET_MEAN and _STD, INCEPTION_MEAN and _STD
+        ("clip", (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+        ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("siglip", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    ],
+)
+def test_names_of_statistics(name, mean, std):
+    image, masks = pictures()
+    drawn = render_batch(image, masks, size=8, normalize=name)
+    assert torch.equal(drawn, render_batch(image, masks, size=8, normalize=(mean, std)))
+
+
+def test_boxes_in_the_first_pixel_are_not_taken_for_normalised():
+    image, masks = pictures(count=2)
+    boxes = [[0, 0, 1, 1], [0, 0, 0, 0]]
+    drawn = render_batch(image, masks, "box", boxes=boxes, size=16)
+    assert torch.equal(drawn, render_batch(image, None, "box", boxes=np.float64(boxes), size=16))
+    small = [[0, 0, 0.5, 1], [0, 0, 20, 20]]  # one of which is larger
+    assert render_batch(image, masks, "box", boxes=small, size=16).shape == (2, 3, 16, 16)
+    pixel = torch.zeros(3, 1, 1, dtype=torch.uint8)
+    assert render_batch(pixel, None, "box", boxes=[0, 0, 0.5, 0.5], size=16).shape[0] == 1
 
 
 def test_numpy_masks_and_boxes():

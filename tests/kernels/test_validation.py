@@ -24,12 +24,15 @@ def transparent() -> Image.Image:
     [
         ({"images": "cat.jpg"}, TypeError, "images must be an image .* got str"),
         ({"images": []}, ValueError, "images must hold at least one image"),
-        ({"images": IMAGE.int()}, TypeError, "images must be uint8 or floating point, got torch.i"),
+        ({"images": IMAGE.int()}, TypeError, "images must be uint8 or floating .* torch.int32"),
         ({"images": IMAGE[:1]}, ValueError, r"images must be \[3, H, W\] .* got \[1, 8, 10\]"),
         ({"images": IMAGE[:, :0]}, ValueError, r"H, W >= 1, got \[3, 0, 10\]"),
         ({"images": IMAGE.float() + 7}, ValueError, r"images .* in \[0, 1\], got values from 7 to"),
         ({"images": IMAGE.float() * float("nan")}, ValueError, r"images .* \[0, 1\], got .* nan"),
-        ({"images": np.zeros((8, 10, 3))}, TypeError, r"uint8 \[H, W, 3\], got float64"),
+        ({"images": np.full((8, 10, 3), 7.0)}, ValueError, r"images .* in \[0, 1\], got .* 7 to"),
+        ({"images": np.zeros((8, 10, 3), object)}, TypeError, "images must hold .* of object"),
+        ({"images": np.zeros((8, 10, 3), ">f4")}, TypeError, "images must hold numbers .* of >f4"),
+        ({"images": IMAGE.to(torch.float8_e5m2)}, TypeError, "images must be uint8 .*float8_e5m2"),
         ({"images": np.zeros((3, 8, 10), np.uint8)}, ValueError, r"\[H, W, 3\], got \[3, 8, 10\]"),
         ({"images": Image.new("RGBA", (10, 8))}, ValueError, "RGB picture, got .* mode 'RGBA'"),
         (
@@ -43,24 +46,72 @@ def transparent() -> Image.Image:
             TypeError,
             "one entry for each",
         ),
-        ({"masks": MASKS[0]}, ValueError, r"masks must be \[N, H, W\], got \[8, 10\]"),
+        ({"masks": MASKS[0, 0]}, ValueError, r"masks must be \[N, H, W\] or one .*, got \[10\]"),
+        ({"masks": MASKS[0].T}, ValueError, r"\(H, W\) = \(8, 10\); got \(10, 8\)"),
+        ({"masks": MASKS[None]}, ValueError, r"masks must be \[N, H, W\] .* got \[1, 2, 8, 10\]"),
+        ({"masks": [MASKS]}, ValueError, r"masks\[0\] must be one mask \[H, W\], got \[2, 8"),
+        (
+            {"masks": [MASKS[0], MASKS[1].float()]},
+            ValueError,
+            r"masks as a list .* one size, dtype and device; masks\[0\] .* masks\[1\] .* torch.fl",
+        ),
+        (
+            {"masks": [MASKS[0], MASKS[1, :5]]},
+            ValueError,
+            r"masks as a list must hold masks of one",
+        ),
+        ({"masks": [MASKS[0], {"counts": [80]}]}, TypeError, r"masks\[1\] must be a mask .* dict"),
+        ({"masks": [{"bbox": [1, 2, 3, 4]}]}, TypeError, r"masks\[0\] must be a COCO .* 'bbox'"),
+        ({"masks": [{"segmentation": [[1, 2, 3]]}]}, TypeError, r"masks\[0\] must be .* got list"),
+        ({"masks": [{"size": None, "counts": [80]}]}, ValueError, r"masks\[0\]\['size'\] .* None"),
+        ({"masks": np.full((2, 8, 10), None)}, TypeError, "masks must hold .* array of object"),
+        ({"masks": MASKS.to(torch.float8_e4m3fn)}, TypeError, "masks must be bool, .*float8"),
+        ({"images": [IMAGE] * 2}, ValueError, r"masks of a batch must be \[B, N, H, W\] or a seq"),
+        (
+            {"images": [IMAGE] * 2, "masks": None, "boxes": np.ones((2, 4))},
+            ValueError,
+            r"boxes of a batch must be \[B, N, 4\] or a sequence .* got \[2, 4\]",
+        ),
+        (
+            {"images": [IMAGE] * 2, "masks": [MASKS, None]},
+            ValueError,
+            r"masks\[1\] must be given where boxes are not",
+        ),
         ({"masks": MASKS[:, :, :9]}, ValueError, r"\(H, W\) = \(8, 10\); got \(8, 9\)"),
-        ({"masks": MASKS.int()}, TypeError, "masks must be bool, uint8 or floating point, got t"),
+        ({"masks": MASKS.int()}, TypeError, "masks must be bool, uint8 or floating .* torch.int"),
         ({"masks": MASKS.to(torch.uint8) + 2}, ValueError, "only 0 and 1, or only 0 and 255"),
         ({"masks": MASKS.float() + 1.5}, ValueError, r"masks .* \[0, 1\], got values from 1.5 to"),
         ({"masks": MASKS.float() * float("nan")}, ValueError, r"masks .* \[0, 1\]"),
         ({"masks": 5}, TypeError, "masks must be a tensor or array .* got int"),
-        ({"masks": [MASKS[0]]}, TypeError, "masks as a list must hold COCO RLE dicts; stack"),
         ({"masks": [7]}, TypeError, r"masks\[0\] must be a COCO RLE dict"),
         ({"images": IMAGE[None][:0]}, ValueError, r"images must be \[3, H, W\] .* got \[0, 3"),
         ({"images": (IMAGE / 255).to_sparse()}, TypeError, "images must be a dense .* a sparse"),
         ({"masks": MASKS.to("meta")}, TypeError, "masks must be a dense .* a meta one"),
         ({"images": transparent()}, ValueError, "PIL image with transparent colours"),
         ({"device": "nonsense"}, ValueError, "device must be one that torch knows"),
-        ({"device": "meta"}, ValueError, "device must be one that can compute here, got 'meta'"),
+        *[
+            (
+                {"device": place},
+                ValueError,
+                f"device must be one that can compute here, got .{place}",
+            )
+            for place in ("meta", "xla", "hpu", "cuda:77", "cpu:99999")
+        ],
+        ({"device": 10**400}, ValueError, "device must be one that torch knows, got 1000"),
         ({"boxes": np.ones((2, 4), np.complex64)}, TypeError, "boxes must be numbers"),
         ({"boxes": torch.ones(2, 4) * 1j}, TypeError, "boxes must be real numbers"),
         ({"boxes": [[0, 0, 1e300, 9]] * 2}, ValueError, "boxes must be finite"),
+        ({"boxes": [[0, 0, 10**400, 9]] * 2}, TypeError, "boxes must be numbers"),
+        (
+            {"boxes": [[0.1, 0.1, 0.5, 0.5], [0, 0, 1, 1]]},
+            ValueError,
+            r"boxes must be in pixels .* = \(8, 10\), got values from 0 to 1: normalised\?",
+        ),
+        (
+            {"images": [IMAGE], "masks": None, "boxes": [torch.full((1, 4), 0.5)], "mode": "box"},
+            ValueError,
+            r"boxes\[0\] must be in pixels .* normalised\?",
+        ),
         ({"normalize": ((float("nan"), 0, 0), (1, 1, 1))}, ValueError, "must have finite means"),
         ({"out": IMAGE[None].expand(2, -1, -1, -1)}, ValueError, "out must be contiguous"),
         ({"masks": PackedMasks.pack(MASKS[:, :4])}, ValueError, r"\(8, 10\); got \(4, 10\)"),
@@ -73,17 +124,25 @@ def transparent() -> Image.Image:
         ({"mode": []}, ValueError, "mode must name at least one mode"),
         ({"mode": 3}, TypeError, "mode must be a string"),
         ({"boxes": torch.zeros(3, 4)}, ValueError, r"boxes must be \[N, 4\] .* 2 masks, got \[3"),
+        ({"boxes": [0, 0, 5, 5]}, ValueError, r"boxes must be \[N, 4\] .* 2 masks, got \[1, 4\]"),
+        ({"masks": None, "boxes": [[1, 2, 3]]}, ValueError, r"boxes must be \[N, 4\], got \[1, 3"),
         ({"boxes": "all"}, TypeError, "boxes must be numbers"),
         ({"boxes": [[5, 5, 2, 9]] * 2}, ValueError, "x0 <= x1 .* negative side"),
         ({"boxes": [[0, 0, float("nan"), 9]] * 2}, ValueError, "boxes must be finite"),
-        ({"size": 0}, ValueError, "size must be >= 1, got 0"),
+        ({"size": 0}, ValueError, "size must be between 1 and 65536, got 0"),
+        ({"size": 10**9999}, ValueError, "size must be between 1 and 65536, got a very large"),
         ({"size": 2.5}, TypeError, "size must be None, an int or"),
         ({"size": (1, 2, 3)}, TypeError, "size must be None, an int or"),
         ({"size": True}, TypeError, "size must be None, an int or"),
         ({"order": "draw_first"}, ValueError, "order must be one of resize_first, render_first"),
         ({"options": {"sigma": 3}}, TypeError, "options must be RenderOptions, got dict"),
-        ({"normalize": "imagenet"}, ValueError, "normalize must be None, 'clip' or"),
-        ({"normalize": 3}, TypeError, "normalize must be None, 'clip' or a pair"),
+        ({"normalize": "image"}, ValueError, "normalize must be None, 'clip', .* mean imagenet"),
+        (
+            {"normalize": 3},
+            TypeError,
+            "normalize must be None, 'clip', 'imagenet', 'siglip' or a p",
+        ),
+        ({"normalize": ((10**400, 0, 0), (1, 1, 1))}, TypeError, "normalize must be None, 'clip'"),
         ({"normalize": ((1, 2), (1, 2))}, ValueError, "three means and three stds"),
         ({"normalize": ((0, 0, 0), (1, 0, 1))}, ValueError, "positive stds"),
         ({"normalize": ((0, 0, 0), (1, float("inf"), 1))}, ValueError, "positive stds"),
@@ -110,6 +169,26 @@ def test_call(change, error, message):
     arguments = {"images": IMAGE, "masks": MASKS} | change
     with pytest.raises(error, match=message):
         render_batch(arguments.pop("images"), arguments.pop("masks"), **arguments)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf"), 1.5, -0.5])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_single_values_out_of_range_are_seen(bad, dtype):
+    """Wherever they are among the many that are right, within a compiled call as well."""
+    image, soft = torch.rand(3, 8, 10).to(dtype), torch.rand(2, 8, 10).to(dtype)
+    for place in (0, 79, 111):
+        broken = image.clone(), soft.clone()
+        for values in broken:
+            values.view(-1)[place] = bad
+        with pytest.raises(ValueError, match=r"images as floating point must lie in \[0, 1\]"):
+            render_batch(broken[0], MASKS)
+        with pytest.raises(ValueError, match=r"masks as floating point must lie in \[0, 1\]"):
+            render_batch(IMAGE, broken[1])
+        with pytest.raises(ValueError, match=r"masks\[1\] as floating point must lie in \[0, 1\]"):
+            render_batch([IMAGE] * 2, [MASKS, list(broken[1])])
+    draw = torch.compile(render_batch, backend="eager")
+    with pytest.raises(ValueError, match=r"images\[0\] as floating point must lie in \[0, 1\]"):
+        draw(broken[0], MASKS)
 
 
 def overlapping_calls():
