@@ -9,6 +9,7 @@ import torch
 
 from fgvp_kernels.batch import RenderBatch
 from fgvp_kernels.mask_stacks import DenseMasks, LogitMasks, PackedMaskStack
+from fgvp_kernels.value_checks import check_dense
 
 _HUGE_PAGE = 2 << 20  # bytes
 # NumPy asks the system for huge pages for arrays of so many bytes.
@@ -37,6 +38,7 @@ def check_out(
     """Raise TypeError or ValueError unless ``out`` can take the pictures."""
     if not isinstance(out, torch.Tensor):
         raise TypeError(f"out must be a tensor, got {type(out).__name__}")
+    check_dense("out", out)
     if tuple(out.shape) != shape:
         raise ValueError(f"out must have shape {list(shape)}, got {list(out.shape)}")
     if out.dtype != dtype or out.device != device:

@@ -272,7 +272,7 @@ def _check_normalize(
         return STATISTICS[normalize]
     try:
         mean, std = (tuple(float(value) for value in part) for part in normalize)  # type: ignore[attr-defined]
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise TypeError(
             f"normalize must be {choices} or a pair (mean, std) of three numbers each, "
             f"got {shown(normalize)}"

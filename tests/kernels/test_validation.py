@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -219,6 +221,47 @@ def test_out_must_not_be_read_from(what):
     with pytest.raises(ValueError, match=f"out must not share memory with {name}"):
         render_batch(images, masks, dtype=torch.float32, out=out, **keywords)
     render_batch(images, masks, dtype=torch.float32, out=out.clone(), **keywords)
+
+
+JUNK = [
+    None, -1, 2**70, 10**5000, 1.5, float("nan"), 1j, True, "x", b"x", [], [None], {"a": 1}, set(),
+    np.zeros(3), np.array(None), np.array(["a"]), np.zeros((2, 8, 10), "M8[s]"), range(4), object(),
+    torch.zeros(2, 4, device="meta"), torch.eye(4).to_sparse(), torch.zeros(2, 8, 10) * 1j,
+    torch.nested.nested_tensor([torch.zeros(2)]), torch.zeros(2, 8, 10).to(torch.float8_e4m3fn),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["images", "masks", "mode", "boxes", "size", "order", "options", "normalize", "dtype", "device",
+     "backend", "out"],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore")
+def test_anything_is_taken_or_refused_by_name(name):
+    for junk in JUNK:
+        arguments = {"images": IMAGE, "masks": MASKS, name: junk}
+        try:
+            pictures = render_batch(arguments.pop("images"), arguments.pop("masks"), **arguments)
+        except (TypeError, ValueError) as error:
+            message = str(error)
+        else:
+            message = name
+            assert pictures.shape[-3] == 3
+        # A list of images makes a batch, for which the masks are then wrong.
+        assert name in message or "masks must have one entry per image" in message, message
+
+
+@pytest.mark.parametrize("field", fields(RenderOptions), ids=lambda field: field.name)
+def test_any_option_is_taken_or_refused_by_name(field):
+    for junk in JUNK:
+        try:
+            options = RenderOptions(**{field.name: junk})
+        except (TypeError, ValueError) as error:
+            message = str(error)
+        else:
+            message = field.name
+            assert isinstance(getattr(options, field.name), (int, float, str, tuple, torch.Tensor))
+        assert field.name in message, message
 
 
 def test_out_must_not_require_gradients():

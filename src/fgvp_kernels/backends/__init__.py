@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 
 from fgvp_kernels.batch import RenderBatch
+from fgvp_kernels.value_checks import shown
 
 Renderer = Callable[[RenderBatch, torch.Tensor], None]
 
@@ -28,8 +29,8 @@ def select_backend(name: str, batch: RenderBatch) -> Renderer:
         ValueError: No backend has that name.
         RuntimeError: The backend asked for cannot run here, or cannot draw this; it says why.
     """
-    if name not in ("auto", *BACKENDS):
-        raise ValueError(f"backend must be one of auto, {', '.join(BACKENDS)}; got {name!r}")
+    if not isinstance(name, str) or name not in ("auto", *BACKENDS):
+        raise ValueError(f"backend must be one of auto, {', '.join(BACKENDS)}; got {shown(name)}")
     device = batch.images[0].image.device
     # On a CPU there is only Triton's interpreter, which is for tests and must be asked for.
     if name == "triton" or (name == "auto" and device.type != "cpu"):
