@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 
+from fgvp_kernels.device_tables import HOST, kept
 from fgvp_kernels.options import Blur
 
 # Above this length a dense product costs more than a convolution by FFT (and its matrix, memory).
@@ -24,12 +24,19 @@ _SHORTEST_STEP = 4.0
 # Gaussian weights beyond this many sigma are below 1e-10 of the whole.
 _GAUSSIAN_REACH = 6.5
 _PIL_PASSES = 3
+# Rows of a convolution's matrix that are made together; all but those near an end are alike.
+_ROWS = 64
+
+
+def _range(start: int, stop: int) -> torch.Tensor:
+    """Whole numbers in float64, on the host whatever the default device and dtype are."""
+    return torch.arange(start, stop, dtype=torch.float64, device=HOST)
 
 
 def gaussian_kernel(sigma: float) -> torch.Tensor:
     """Sampled Gaussian ``exp(-k² / 2σ²)``, normalised: float64 ``[2R + 1]``."""
     radius = math.ceil(_GAUSSIAN_REACH * sigma)
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)  # [2R + 1]
+    offsets = _range(-radius, radius + 1)  # [2R + 1]
     weights = torch.exp(-0.5 * (offsets / sigma) ** 2) if sigma > 0 else torch.ones_like(offsets)
     return weights / weights.sum()
 
@@ -45,22 +52,47 @@ def pil_box_kernel(sigma: float) -> torch.Tensor:
     whole = math.floor((math.sqrt(12.0 * variance + 1.0) - 1.0) / 2.0)
     fraction = (2 * whole + 1) * (whole * (whole + 1) - 3.0 * variance)
     fraction /= 6.0 * (variance - (whole + 1) ** 2)
-    kernel = torch.ones(2 * whole + 3, dtype=torch.float64)
+    kernel = torch.ones(2 * whole + 3, dtype=torch.float64, device=HOST)
     kernel[0] = kernel[-1] = fraction
     return kernel / (2.0 * (whole + fraction) + 1.0)
 
 
-def replicate_matrix(kernel: torch.Tensor, length: int) -> torch.Tensor:
-    """Convolution by ``kernel`` on an axis whose border pixel is repeated: ``[length, length]``."""
-    radius = len(kernel) // 2
+def replicate_matrix(kernel: torch.Tensor, length: int, passes: int = 1) -> torch.Tensor:
+    """Convolution by ``kernel`` on an axis whose border pixel is repeated: ``[length, length]``.
+
+    With several ``passes`` the border is repeated anew for each.
+    """
     cumulative = torch.cumsum(kernel, 0)  # [2R + 1]
+    cumulative[-1] = 1.0
+    reach = passes * (len(kernel) // 2)
+    step = _ROWS if length > 2 * reach + _ROWS else length
+    matrix = torch.zeros(length, length, dtype=torch.float64, device=HOST)
+    alike: dict[tuple[int, int], torch.Tensor] = {}
+    for start in range(0, length, step):
+        stop = min(start + step, length)
+        # What these rows reach is an axis for itself: at its ends the weights have come to nothing,
+        # or they are the ends of the whole.
+        low, high = max(start - reach, 0), min(stop + reach, length)
+        part = (start - low, high - low)
+        if part not in alike:
+            one_pass = _one_pass(cumulative, high - low)
+            rows = one_pass[start - low : stop - low]
+            for _ in range(1, passes):
+                rows = rows @ one_pass
+            alike[part] = rows
+        matrix[start:stop, low:high] = alike[part]
+    return matrix
+
+
+def _one_pass(cumulative: torch.Tensor, length: int) -> torch.Tensor:
+    """The matrix of one pass of the kernel whose running sum is given: ``[length, length]``."""
+    last = len(cumulative) - 1  # 2R
     # Weight of all source pixels <= j for output i: those left of pixel 0 fall onto pixel 0.
-    source = torch.arange(length)[None, :]
-    target = torch.arange(length)[:, None]
-    reach = (source - target + radius).clamp(-1, 2 * radius)  # [length, length]
-    up_to = torch.where(reach >= 0, cumulative[reach.clamp(min=0)], 0.0)
+    pixels = torch.arange(length, device=HOST)
+    reached = (pixels[None, :] - pixels[:, None] + last // 2).clamp(-1, last)  # [length, length]
+    up_to = torch.where(reached >= 0, cumulative[reached.clamp(min=0)], 0.0)
     up_to[:, -1] = 1.0  # everything right of the last pixel falls onto it
-    return torch.diff(up_to, dim=1, prepend=torch.zeros(length, 1, dtype=torch.float64))
+    return torch.diff(up_to, dim=1, prepend=torch.zeros_like(up_to[:, :1]))
 
 
 def resize_matrix(source: int, target: int, kernel: str = "bicubic") -> torch.Tensor:
@@ -71,8 +103,8 @@ def resize_matrix(source: int, target: int, kernel: str = "bicubic") -> torch.Te
     """
     scale = source / target
     stretch = max(scale, 1.0)
-    centre = (torch.arange(target, dtype=torch.float64)[:, None] + 0.5) * scale  # [target, 1]
-    pixel = torch.arange(source, dtype=torch.float64)[None, :] + 0.5  # [1, source]
+    centre = (_range(0, target)[:, None] + 0.5) * scale  # [target, 1]
+    pixel = _range(0, source)[None, :] + 0.5  # [1, source]
     x = ((pixel - centre) / stretch).abs()  # [target, source]
     if kernel == "bilinear":
         weights = (1.0 - x).clamp(min=0.0)
@@ -106,18 +138,17 @@ def axis_blur(blur: Blur, sigma: float, length: int) -> AxisBlur:
     step = sigma / _NODES_PER_SIGMA
     if blur == "gaussian" and step >= _SHORTEST_STEP:
         count = math.ceil((length - 1) / step) + 6
-        nodes = (torch.arange(count, dtype=torch.float64) - 2.0) * step  # [R]
+        nodes = _range(-2, count - 2) * step  # [R]
         return AxisBlur(_gaussian_rows(nodes, sigma, length), _lagrange_matrix(length, step, count))
     if blur == "gaussian":
         return AxisBlur(replicate_matrix(gaussian_kernel(sigma), length), None)
-    one_pass = replicate_matrix(pil_box_kernel(sigma), length)
-    return AxisBlur(one_pass @ one_pass @ one_pass, None)
+    return AxisBlur(replicate_matrix(pil_box_kernel(sigma), length, _PIL_PASSES), None)
 
 
 def _gaussian_rows(positions: torch.Tensor, sigma: float, length: int) -> torch.Tensor:
     """Gaussian weights of the pixels of a replicated axis at any positions: ``[P, length]``."""
     reach = math.ceil(_GAUSSIAN_REACH * sigma) + math.ceil(3 * sigma / _NODES_PER_SIGMA)
-    source = torch.arange(-reach, length + reach, dtype=torch.float64)
+    source = _range(-reach, length + reach)
     weights = torch.exp(-0.5 * ((source[None, :] - positions[:, None]) / sigma) ** 2)
     weights = weights / weights.sum(1, keepdim=True)  # [P, length + 2 reach]
     folded = weights[:, reach : reach + length].clone()
@@ -128,37 +159,39 @@ def _gaussian_rows(positions: torch.Tensor, sigma: float, length: int) -> torch.
 
 def _lagrange_matrix(length: int, step: float, count: int) -> torch.Tensor:
     """Six-point interpolation from nodes at ``(j - 2) · step`` to pixels: ``[length, count]``."""
-    position = torch.arange(length, dtype=torch.float64) / step
+    position = _range(0, length) / step
     first = position.floor().clamp(max=count - 6)
     offset = position - first  # of the pixel from the third of its six nodes, in steps
-    nodes = torch.arange(-2, 4, dtype=torch.float64)  # [6]
+    nodes = _range(-2, 4)  # [6]
     distance = offset[:, None] - nodes  # [length, 6]
     apart = (nodes[:, None] - nodes).fill_diagonal_(1.0)  # [6, 6], of a node from the others
-    others = 1.0 - torch.eye(6, dtype=torch.float64)
+    others = 1.0 - torch.eye(6, dtype=torch.float64, device=HOST)
     # Π (offset - other) / (node - other), over the five others of each node.
     weights = ((distance[:, None] * others + (1.0 - others)) / apart).prod(2)  # [length, 6]
-    matrix = torch.zeros(length, count, dtype=torch.float64)
-    matrix.scatter_(1, first.long()[:, None] + torch.arange(6), weights)
+    matrix = torch.zeros(length, count, dtype=torch.float64, device=HOST)
+    matrix.scatter_(1, (first[:, None] + _range(0, 6)).long(), weights)
     return matrix
 
 
-@lru_cache(maxsize=32)
 def _axis_blur_on(
     blur: Blur, sigma: float, length: int, device: torch.device, dtype: torch.dtype
 ) -> AxisBlur:
-    with torch.inference_mode(False):  # a later call may record gradients
+    """:func:`axis_blur` on a device, kept between calls."""
+
+    def make() -> AxisBlur:
         exact = axis_blur(blur, sigma, length)
         spread = None if exact.spread is None else exact.spread.to(device, dtype)
         return AxisBlur(exact.collect.to(device, dtype), spread)
 
+    return kept(("axis blur", blur, sigma, length, dtype), make, device)
 
-@lru_cache(maxsize=32)
+
 def resize_matrix_on(
     source: int, target: int, device: torch.device, dtype: torch.dtype
 ) -> torch.Tensor:
     """:func:`resize_matrix` on a device, kept between calls."""
-    with torch.inference_mode(False):  # a later call may record gradients
-        return resize_matrix(source, target).to(device, dtype)
+    key = ("resize matrix", source, target, dtype)
+    return kept(key, lambda: resize_matrix(source, target).to(device, dtype), device)
 
 
 def blur_image(image: torch.Tensor, sigma: float, blur: Blur) -> torch.Tensor:

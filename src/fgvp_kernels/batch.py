@@ -7,10 +7,11 @@ and dtypes are settled. Backends check nothing again.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import torch
 
+from fgvp_kernels.device_tables import kept
 from fgvp_kernels.frames import Order, Size
 from fgvp_kernels.mask_stacks import DenseMasks, MaskStack
 from fgvp_kernels.modes import ModeSpec
@@ -101,22 +102,14 @@ class Settings:
         height, width = like.shape[2:]
         small = like.device.type == "cpu" and height * width <= _REPEATED_PIXELS
         shape = (3, height, width) if small else (3, 1, 1)
-        return _affine_on(self.scale, self.shift, shape, like.device, like.dtype)
 
+        def make() -> tuple[torch.Tensor, torch.Tensor]:
+            pair = torch.tensor((self.scale, self.shift), dtype=like.dtype, device=like.device)
+            full = pair[:, :, None, None].expand(2, *shape).contiguous()  # [2, 3, h, w]
+            return full[0], full[1]
 
-@lru_cache(maxsize=32)
-def _affine_on(
-    scale: tuple[float, float, float],
-    shift: tuple[float, float, float],
-    shape: tuple[int, int, int],
-    device: torch.device,
-    dtype: torch.dtype,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    # Kept between calls, of which a later one may record gradients.
-    with torch.inference_mode(False):
-        values = torch.tensor((scale, shift), dtype=dtype, device=device)[:, :, None, None]
-        full = values.expand(2, *shape).contiguous()  # [2, 3, h, w]
-    return full[0], full[1]
+        key = ("affine", self.scale, self.shift, shape, like.dtype)
+        return kept(key, make, like.device)
 
 
 @dataclass(frozen=True, eq=False)

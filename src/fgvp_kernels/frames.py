@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from fgvp_kernels.device_tables import kept
 from fgvp_kernels.options import Fit
 
 Size = tuple[int, int]  # (height, width) in pixels
@@ -118,15 +118,10 @@ class Taps:
 
 def bilinear_taps(source: int, target: int) -> Taps:
     """Return the taps that resize an axis of ``source`` pixels to ``target`` pixels."""
-    first, second, fraction = _tap_arrays(source, target)
-    return Taps(torch.from_numpy(first), torch.from_numpy(second), torch.from_numpy(fraction))
-
-
-@lru_cache(maxsize=1024)
-def _tap_arrays(source: int, target: int) -> tuple[_Indices, _Indices, _Weights]:
-    """The taps as arrays: tensors must not be kept, since a compiler may be tracing them."""
-    first, second, fraction = tap_tables([source], [target])
-    return first[0], second[0], fraction[0]
+    # Kept as arrays: not as tensors, which a compiler may be tracing.
+    tables = kept(("taps of an axis", source, target), lambda: tap_tables([source], [target]))
+    first, second, fraction = (torch.from_numpy(table[0]) for table in tables)
+    return Taps(first, second, fraction)
 
 
 def tap_tables(

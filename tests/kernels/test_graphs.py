@@ -11,13 +11,14 @@ from fgvp_kernels import MaskLogits, PackedMasks, RenderOptions, device_tables, 
 from fgvp_kernels.backends import (
     triton_backend,
     triton_crops,
+    triton_drawing,
     triton_geometry,
-    triton_launches,
+    triton_masks,
     triton_plan,
     triton_products,
     triton_windows,
 )
-from fgvp_kernels.device_tables import DeviceCache, content_tables, offsets_of
+from fgvp_kernels.device_tables import content_tables, offsets_of
 from fgvp_kernels.value_checks import ValueChecks
 from triton_cases import forms, loops_work, scene
 
@@ -30,6 +31,7 @@ OPTIONS = RenderOptions(sigma=30.0)
 SENDERS = [
     device_tables, triton_crops, triton_geometry, triton_plan, triton_products, triton_windows
 ]  # fmt: skip
+LAUNCHERS = [triton_crops, triton_drawing, triton_masks, triton_products, triton_windows]
 # What reads a value back, copies between devices, or makes a tensor from Python data.
 WAITING = {"_local_scalar_dense", "item", "nonzero", "_to_copy", "lift_fresh", "is_nonzero"}
 
@@ -99,8 +101,8 @@ def assert_a_second_call_sends_nothing(form, modes, device, monkeypatch, **keywo
 
     for module in SENDERS:
         monkeypatch.setattr(module, "send", send)
-    launches = triton_launches.Launches
-    monkeypatch.setattr(launches, "launch", lambda self, *arguments, **constants: None)
+    for module in LAUNCHERS:
+        monkeypatch.setattr(module, "launch", lambda *arguments, **constants: None)
     for again in (False, True):
         if again:
             assert sent
@@ -131,51 +133,6 @@ def test_masks_that_need_no_look_are_not_looked_at(form, device):
     with Operators() as operators:
         render_batch(images, masks, "none", size=20, backend="triton")
     assert not operators.names & {"_local_scalar_dense", "aminmax"}
-
-
-def test_a_capture_reads_what_is_there_and_keeps_it(monkeypatch):
-    cache, device = DeviceCache(1), torch.device("cpu")
-    cache.get("a", lambda: 1, device)
-    monkeypatch.setattr(device_tables, "is_capturing", lambda device: True)
-    assert cache.get("a", lambda: 2, device) == 1
-    with pytest.raises(RuntimeError, match="render_batch once in the same way, then capture"):
-        cache.get("b", lambda: 2, device)
-    monkeypatch.undo()
-    for key in "bcd":
-        cache.get(key, lambda: 3, device)
-    assert cache.get("a", lambda: 2, device) == 1
-    assert not cache.has("b")
-
-
-def test_another_stream_waits_until_a_table_has_arrived(monkeypatch):
-    class Event:
-        arrived = False
-
-        def record(self, stream):
-            self.stream = stream
-
-        def query(self):
-            return self.arrived
-
-    class Stream:
-        def __init__(self):
-            self.waits = []
-
-        def wait_event(self, event):
-            self.waits.append(event)
-
-    stream = Stream()
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
-    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    cache, device = DeviceCache(4), torch.device("cuda", 0)
-    for _ in range(3):
-        assert cache.get("a", lambda: 1, device) == 1
-    assert len(stream.waits) == 2
-    Event.arrived = True
-    for _ in range(2):
-        cache.get("a", lambda: 1, device)
-    assert len(stream.waits) == 2
 
 
 def test_tables_arrive_as_they_were(device):
@@ -257,11 +214,12 @@ def test_a_replay_draws_candidates_apart(case, device):
 
 
 @pytest.mark.gpu
-def test_a_replay_outlives_the_tables_of_other_calls(device):
+def test_a_replay_outlives_the_tables_of_other_calls(device, monkeypatch):
     image, masks = arguments("bool", device)
     graph, pictures = capture(lambda: render_batch(image, masks, size=24, backend="triton"))
     expected = pictures.clone()
-    for size in range(25, 25 + 40):  # more plans than are kept
+    monkeypatch.setattr(device_tables._cache_of(image.device), "limit", 0)
+    for size in range(25, 25 + 40):  # of which nothing is kept
         render_batch(image, masks, size=size, backend="triton")
     graph.replay()
     assert torch.equal(pictures, expected)

@@ -15,9 +15,9 @@ import torch
 
 from fgvp_kernels.backends.triton_drawing import Drawing
 from fgvp_kernels.backends.triton_geometry import make_mask_taps
-from fgvp_kernels.backends.triton_launches import Launches
+from fgvp_kernels.backends.triton_launches import launch
 from fgvp_kernels.backends.triton_masks import pack_words, stored
-from fgvp_kernels.backends.triton_plan import GROUP
+from fgvp_kernels.backends.triton_plan import GROUP, ImageLayout, Layout
 from fgvp_kernels.backends.triton_products import blur_levels, make_blur
 from fgvp_kernels.backends.triton_windows import (
     BITS,
@@ -31,10 +31,11 @@ from fgvp_kernels.backends.triton_windows import (
     tasks_about,
 )
 from fgvp_kernels.batch import Candidates
-from fgvp_kernels.device_tables import DeviceCache, content_tables, is_capturing, offsets_of, send
-from fgvp_kernels.frames import Frame, make_frame
+from fgvp_kernels.device_tables import is_capturing, kept, numbers_on, offsets_of, send
+from fgvp_kernels.frames import Frame, Order, make_frame
 from fgvp_kernels.mask_stacks import RleMasks
 from fgvp_kernels.modes import Effect, Mode, Region
+from fgvp_kernels.options import Blur
 from fgvp_kernels.regions import crop_windows
 
 # Working memory of the canvases that are drawn on together, unless one alone needs more.
@@ -54,7 +55,7 @@ class _Crop:
     frame: Frame
 
 
-class CropPlan(Launches):
+class CropPlan:
     """Some windows that are drawn together, and what kernels need to know of them.
 
     Attributes:
@@ -67,17 +68,21 @@ class CropPlan(Launches):
         mask_taps: From the windows of the masks to the canvases.
     """
 
-    def __init__(self, crops: Sequence[_Crop], drawing: Drawing, blurs: bool) -> None:
-        super().__init__()
-        images, options, device = drawing.images, drawing.settings.options, drawing.device
+    def __init__(
+        self,
+        crops: Sequence[_Crop],
+        images: Sequence[ImageLayout],
+        blur: tuple[Blur, float] | None,
+        device: torch.device,
+    ) -> None:
         frames = tuple(crop.frame for crop in crops)
         canvases = tuple(frame.canvas for frame in frames)
         self.owners = [crop.owner for crop in crops]
         height, width = (max(canvas[axis] for canvas in canvases) for axis in (0, 1))
         self.canvas = (height, -(-width // 16) * 16)
-        mask_sizes = [images[owner].masks.stored_size for owner in self.owners]
+        mask_sizes = [images[owner].stored_size for owner in self.owners]
         self.tables = SurfaceTables(frames, mask_sizes, device)
-        rows = [0, *accumulate(-(-image.masks.count // GROUP) for image in images)]
+        rows = [0, *accumulate(-(-image.candidates // GROUP) for image in images)]
         tasks, cut_tasks = [], []
         for i, crop in enumerate(crops):
             row, bit = rows[crop.owner] + crop.number // GROUP, crop.number % GROUP
@@ -88,19 +93,13 @@ class CropPlan(Launches):
         self.tasks, self.cut_tasks, self.cut_table = send(
             [np.array(table, np.int32) for table in (tasks, cut_tasks, cut)], device
         )
-        if options.fit == "object_crop":  # the candidate's box is the whole window
+        if frames[0].fit == "object_crop":  # the candidate's box is the whole window
             corners = self.cut_table[:, :2].flip(1)  # [V, 2], x and y
             boxes = torch.cat([torch.zeros_like(corners), corners], 1)
             self.tasks = tasks_about(boxes, self.tasks, self.tables)
-        self.blur = None
-        if blurs and options.sigma > 0:
-            self.blur = make_blur(canvases, options.blur, options.sigma, device)
+        self.blur = None if blur is None else make_blur(canvases, *blur, device)
         pairs = tuple((frame.image, frame.canvas) for frame in frames)
         self.mask_taps = make_mask_taps(pairs, device)
-
-
-# Tables of windows, which seldom are those of an earlier call, and can be large.
-_CROP_PLANS: DeviceCache[list[CropPlan]] = DeviceCache(8)
 
 
 def draw_crops(drawing: Drawing) -> None:
@@ -122,7 +121,7 @@ def draw_crops(drawing: Drawing) -> None:
         words = pack_words(Mode.MASK.spec, drawing.images, drawing.plan, settings)
     for plan in _plans(drawing, blurs):
         canvases = _cut(drawing.canvas, plan)
-        blurred = blur_levels(plan, canvases, plan.blur) if blurs else None
+        blurred = blur_levels(canvases, plan.blur) if blurs else None
         masks = nothing = Masks(NOTHING, canvases)
         if masked and soft:
             stacks = [stored(image.masks) for image in drawing.images]
@@ -131,7 +130,7 @@ def draw_crops(drawing: Drawing) -> None:
             masks = Masks(SOFT, stacks[plan.owners[0]], offsets=offsets, taps=plan.mask_taps)
         elif masked and words is not None:
             masks = Masks(BITS, words, drawing.canvas.stride(2), taps=plan.mask_taps)
-        surfaces = Surfaces(plan, plan.tables, canvases, blurred, drawing.batch)
+        surfaces = Surfaces(plan.tables, canvases, blurred, drawing.batch)
         for k, spec in modes:
             inside = nothing if spec.region is Region.NOTHING else masks
             surfaces.draw(k, inside, plan.tasks, len(plan.tasks), drawing.out[k])
@@ -139,19 +138,20 @@ def draw_crops(drawing: Drawing) -> None:
 
 def _plans(drawing: Drawing, blurs: bool) -> list[CropPlan]:
     """Plans of all candidates, made by an earlier call with the same windows if there was one."""
-    order = drawing.settings.order
+    order, options = drawing.settings.order, drawing.settings.options
+    layout, device = drawing.plan.layout, drawing.device
     boxes = _boxes_on_host(drawing.images)
     windows: _Windows = tuple(
         tuple(crop_windows(*pair, order))
         for pair in zip(boxes, (image.size for image in drawing.images), strict=True)
     )
-    bytes_per_pixel = _LEVEL_BYTES + _BLUR_BYTES * blurs
+    blur = (options.blur, float(options.sigma)) if blurs and options.sigma > 0 else None
 
     def make() -> list[CropPlan]:
-        chunks = _chunks(_crops(windows, drawing), bytes_per_pixel)
-        return [CropPlan(chunk, drawing, blurs) for chunk in chunks]
+        chunks = _chunks(_crops(windows, order, layout), _LEVEL_BYTES + _BLUR_BYTES * blurs)
+        return [CropPlan(chunk, layout.images, blur, device) for chunk in chunks]
 
-    return _CROP_PLANS.get((drawing.plan, order, windows), make, drawing.device)
+    return kept(("crops", layout, order, blur, blurs, windows), make, device)
 
 
 def _boxes_on_host(images: Sequence[Candidates]) -> list[torch.Tensor]:
@@ -174,14 +174,13 @@ def _boxes_on_host(images: Sequence[Candidates]) -> list[torch.Tensor]:
     return [boxes[place] for place in range(len(images))]
 
 
-def _crops(windows: _Windows, drawing: Drawing) -> list[_Crop]:
+def _crops(windows: _Windows, order: Order, layout: Layout) -> list[_Crop]:
     """All candidates, those with canvases of similar shape together."""
-    settings, size = drawing.settings, (drawing.out.shape[3], drawing.out.shape[4])
     crops = []
     for owner, boxes in enumerate(windows):
         for number, (left, top, right, bottom) in enumerate(boxes):
             window = (bottom - top, right - left)
-            frame = make_frame(window, size, settings.order, settings.options.fit)
+            frame = make_frame(window, layout.size, order, layout.fit)
             crops.append(_Crop(owner, number, (top, left), frame))
     return sorted(crops, key=lambda crop: crop.frame.canvas)
 
@@ -203,13 +202,11 @@ def _chunks(crops: Sequence[_Crop], bytes_per_pixel: int) -> Iterator[list[_Crop
 def _cut(levels: torch.Tensor, plan: CropPlan) -> torch.Tensor:
     """The windows, resized to their canvases: ``[V, 3, CH, CW]`` levels."""
     canvases = levels.new_empty(len(plan.owners), 3, *plan.canvas)
-    black, unchanged = content_tables(
-        [np.zeros((1, 3), np.float32), np.array([[1.0] * 3, [0.0] * 3], np.float32)],
-        levels.device,
-    )
+    black = numbers_on((0.0,) * 3, levels.device)[None]  # [1, 3]
+    unchanged = numbers_on((1.0,) * 3 + (0.0,) * 3, levels.device)
     launch_tiles(
-        plan, ("cut",), levels, levels, Masks(NOTHING, levels), plan.cut_table, plan.cut_tasks,
-        black, unchanged, canvases, None, 0.0, 0.0, 0.0, 0.0, EFFECT=EFFECTS[Effect.NOTHING],
+        levels, levels, Masks(NOTHING, levels), plan.cut_table, plan.cut_tasks,
+        black, unchanged, canvases, None, (0.0, 0.0, 0.0, 0.0), EFFECT=EFFECTS[Effect.NOTHING],
         OUTSIDE=False, CUT=True, OWN_COLOR=False,
     )  # fmt: skip
     return canvases

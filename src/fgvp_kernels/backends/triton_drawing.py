@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 
 from fgvp_kernels.backends import triton_planes, triton_select
 from fgvp_kernels.backends.torch_drawing import BT601
+from fgvp_kernels.backends.triton_launches import launch
 from fgvp_kernels.backends.triton_masks import pack_words, stored
 from fgvp_kernels.backends.triton_plan import PIXELS, plan_of
 from fgvp_kernels.backends.triton_products import blur_levels, multiply_columns, multiply_rows
@@ -27,7 +27,7 @@ from fgvp_kernels.backends.triton_windows import (
     tasks_about,
 )
 from fgvp_kernels.batch import Candidates, RenderBatch
-from fgvp_kernels.device_tables import content_tables, offsets_of
+from fgvp_kernels.device_tables import numbers_on, offsets_of
 from fgvp_kernels.frames import Order
 from fgvp_kernels.modes import Effect, ModeSpec, Region
 
@@ -110,7 +110,7 @@ class Drawing:
             boxes = torch.cat([image.boxes for image in self.images])  # [T, 4]
             tasks = tasks_about(boxes, tasks, tables)
         candidates = sum(image.masks.count for image in self.images)
-        surfaces = Surfaces(self.plan, tables, self.canvas, blurred, self.batch)
+        surfaces = Surfaces(tables, self.canvas, blurred, self.batch)
         surfaces.draw(k, masks, tasks, candidates, self.out[k])
 
     def is_soft(self, spec: ModeSpec) -> bool:
@@ -124,20 +124,25 @@ class Drawing:
         exact = pictures[0].dtype == torch.uint8
         levels = torch.uint8 if exact else torch.float32
         canvas = torch.empty(count, 3, *geometry.canvas, dtype=levels, device=self.device)
+        if geometry.resize is None:
+            for place, picture in enumerate(pictures):
+                height, width = picture.shape[1:]
+                canvas[place, :, :height, :width] = picture
+            return canvas if exact else canvas.mul_(255.0)
         height = max(image.size[0] for image in self.images)
         columns = torch.empty(
             count, 3, height, geometry.canvas[1], dtype=levels, device=self.device
         )
         multiply_columns(
-            self.plan, "resize columns", pictures[0], geometry.columns, columns, exact, exact,
+            pictures[0], geometry.resize[0], columns, exact, exact,
             factor=1.0 if exact else 255.0, offsets=offsets_of(pictures, self.device),
         )  # fmt: skip
-        multiply_rows(self.plan, "resize rows", columns, geometry.rows, canvas, exact, exact)
+        multiply_rows(columns, geometry.resize[1], canvas, exact, exact)
         return canvas
 
     def blurred(self) -> torch.Tensor:
         """Blurred levels on the canvas, fp32 ``[B, 3, CH, CW]``."""
-        return blur_levels(self.plan, self.canvas, self.plan.blur)
+        return blur_levels(self.canvas, self.plan.blur)
 
     def _planes(
         self, k: int, spec: ModeSpec, blurred: torch.Tensor | None, soft: bool
@@ -152,12 +157,13 @@ class Drawing:
         )
         red, green, blue = BT601 if options.luma == "bt601" else BT601[::-1]
         grid = (-(-geometry.area // PLANE_PIXELS), len(self.images), 1)
-        self.plan.launch(
-            ("planes", k), triton_planes.planes_kernel, grid,
-            self.canvas, self.canvas if blurred is None else blurred, geometry.taps,
-            geometry.fractions, self.constants(spec), planes, self.canvas.stride(0),
-            self.canvas.stride(1), geometry.area, geometry.width, geometry.length,
-            geometry.canvas[1], options.alpha, red, green, blue, EFFECT=EFFECTS[spec.effect],
+        launch(
+            triton_planes.planes_kernel, grid,
+            (self.canvas, self.canvas if blurred is None else blurred, geometry.taps,
+             geometry.fractions, self.constants(spec), planes),
+            (self.canvas.stride(0), self.canvas.stride(1), geometry.area, geometry.width,
+             geometry.length, geometry.canvas[1]),
+            (options.alpha, red, green, blue), EFFECT=EFFECTS[spec.effect],
             OUTSIDE=spec.outside, TAPS=taps, SOFT=soft,
             ROUND=settings.dtype == torch.uint8 and not soft, BLOCK=PLANE_PIXELS,
         )  # fmt: skip
@@ -168,31 +174,27 @@ class Drawing:
         affine = (*self.settings.scale, *self.settings.shift)
         color = self.batch.line_color if spec.effect is Effect.OUTLINE else self.batch.tint_color
         if color.device == self.device and self.device.type != "cpu":
-            (known,) = content_tables([np.array(affine, np.float32)], self.device)
-            return torch.cat([known, color[0]])
-        (known,) = content_tables(
-            [np.array([*affine, *color[0].tolist()], np.float32)], self.device
-        )
-        return known
+            return torch.cat([numbers_on(affine, self.device), color[0]])
+        return numbers_on((*affine, *color[0].tolist()), self.device)
 
     def _select(self, k: int, planes: torch.Tensor, words: torch.Tensor) -> None:
         geometry, tasks = self.geometry, self.plan.tasks
-        self.plan.launch(
-            ("select", k), triton_select.select_kernel,
-            (-(-geometry.area // PIXELS), len(tasks), 3),
-            planes, words, geometry.taps, tasks, self.out[k], geometry.area, geometry.width,
-            geometry.length, geometry.canvas[1], words.shape[1], TAPS=geometry.tap_count,
+        launch(
+            triton_select.select_kernel, (-(-geometry.area // PIXELS), len(tasks), 3),
+            (planes, words, geometry.taps, tasks, self.out[k]),
+            (geometry.area, geometry.width, geometry.length, geometry.canvas[1], words.shape[1]),
+            TAPS=geometry.tap_count,
             BLOCK=PIXELS,
         )  # fmt: skip
 
     def _blend(self, k: int, planes: torch.Tensor) -> None:
         geometry, tasks, mask_taps = self.geometry, self.plan.tasks, self.plan.mask_taps
         masks = [stored(image.masks) for image in self.images]
-        self.plan.launch(
-            ("blend", k), triton_select.blend_kernel,
-            (-(-geometry.area // BLEND_PIXELS), len(tasks), 1),
-            planes, masks[0], offsets_of(masks, self.device), mask_taps.taps, mask_taps.fractions,
-            self.plan.images, geometry.taps, tasks, self.out[k], geometry.area, geometry.width,
-            geometry.length, geometry.canvas[1], mask_taps.length, TAPS=geometry.tap_count,
+        launch(
+            triton_select.blend_kernel, (-(-geometry.area // BLEND_PIXELS), len(tasks), 1),
+            (planes, masks[0], offsets_of(masks, self.device), mask_taps.taps,
+             mask_taps.fractions, self.plan.images, geometry.taps, tasks, self.out[k]),
+            (geometry.area, geometry.width, geometry.length, geometry.canvas[1],
+             mask_taps.length), TAPS=geometry.tap_count,
             ROUND=self.settings.dtype == torch.uint8, BLOCK=BLEND_PIXELS,
         )  # fmt: skip

@@ -7,7 +7,6 @@ reads sizes, taps and matrices from tables. Tables depend on sizes alone and are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 
 from fgvp_kernels.axis_operators import resize_matrix
 from fgvp_kernels.backends.triton_products import Matrix, Products, make_products
-from fgvp_kernels.device_tables import DeviceCache, send
+from fgvp_kernels.device_tables import HOST, kept, send
 from fgvp_kernels.frames import Frame, Order, Taps, bilinear_taps, tap_tables
 
 
@@ -32,7 +31,8 @@ class Geometry:
             column; -1 where the output shows nothing.
         fractions: fp32 ``[B, 2, length]``: weight of the second row, of the second column.
         tap_count: 2 where any picture is squashed, else 1.
-        columns, rows: The resize to the canvas, columns first.
+        resize: The resize to the canvas, of columns and then of rows; None where all canvases are
+            the images.
     """
 
     canvas: tuple[int, int]
@@ -43,16 +43,12 @@ class Geometry:
     taps: torch.Tensor
     fractions: torch.Tensor
     tap_count: int
-    columns: Products
-    rows: Products
-
-
-_GEOMETRIES: DeviceCache[Geometry] = DeviceCache(32)
+    resize: tuple[Products, Products] | None
 
 
 def make_geometry(frames: tuple[Frame, ...], device: torch.device) -> Geometry:
     """Return the geometry of frames that share an output size; it is kept between calls."""
-    return _GEOMETRIES.get((frames, device), lambda: _make_geometry(frames, device), device)
+    return kept(("geometry", frames), lambda: _make_geometry(frames, device), device)
 
 
 def _make_geometry(frames: tuple[Frame, ...], device: torch.device) -> Geometry:
@@ -85,27 +81,31 @@ def _make_geometry(frames: tuple[Frame, ...], device: torch.device) -> Geometry:
         taps=taps_there,
         fractions=fractions_there,
         tap_count=tap_count,
-        columns=make_products(
-            [(frame.image[0], _resize(frame.image[1], frame.canvas[1])) for frame in frames], device
-        ),
-        rows=make_products(
-            [(frame.canvas[1], _resize(frame.image[0], frame.canvas[0])) for frame in frames],
-            device,
-        ),
+        resize=_make_resize(frames, device),
     )
 
 
-@lru_cache(maxsize=64)
+def _make_resize(
+    frames: tuple[Frame, ...], device: torch.device
+) -> tuple[Products, Products] | None:
+    if all(frame.canvas == frame.image for frame in frames):
+        return None
+    columns = [(f.image[0], _resize(f.image[1], f.canvas[1])) for f in frames]
+    rows = [(f.canvas[1], _resize(f.image[0], f.canvas[0])) for f in frames]
+    return make_products(columns, device), make_products(rows, device)
+
+
 def _resize(source: int, target: int) -> Matrix:
-    return Matrix.of(resize_matrix(source, target, "bilinear"))
+    key = ("resize of an axis", source, target)
+    return kept(key, lambda: Matrix.of(resize_matrix(source, target, "bilinear")))
 
 
 def output_taps(frame: Frame, axis: int, origin: int) -> Taps:
     """Canvas pixels behind the visible output pixels of one axis."""
     if frame.order is Order.RESIZE_FIRST and frame.canvas[axis] != frame.scaled[axis]:
         return bilinear_taps(frame.canvas[axis], frame.scaled[axis])
-    pixels = torch.arange(origin, origin + frame.visible[axis])
-    return Taps(pixels, pixels, torch.zeros(len(pixels)))
+    pixels = torch.arange(origin, origin + frame.visible[axis], device=HOST)
+    return Taps(pixels, pixels, torch.zeros(len(pixels), dtype=torch.float32, device=HOST))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +125,11 @@ class MaskTaps:
 
 
 _Pairs = tuple[tuple[tuple[int, int], tuple[int, int]], ...]
-_MASK_TAPS: DeviceCache[MaskTaps] = DeviceCache(32)
 
 
 def mask_taps_of(pairs: _Pairs, device: torch.device) -> MaskTaps:
     """Return :func:`make_mask_taps`, kept between calls."""
-    return _MASK_TAPS.get((pairs, device), lambda: make_mask_taps(pairs, device), device)
+    return kept(("taps of masks", pairs), lambda: make_mask_taps(pairs, device), device)
 
 
 def make_mask_taps(pairs: _Pairs, device: torch.device) -> MaskTaps:
@@ -193,14 +192,17 @@ def make_logit_taps(
     return send([first, weights], device)
 
 
-@lru_cache(maxsize=64)
 def _logit_taps(axis: LogitAxis) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """The first logit ``[V, size]`` and three weights ``[V, 3, size]`` of every canvas pixel."""
+    return kept(("taps of logits", axis), lambda: _make_logit_taps(axis))
+
+
+def _make_logit_taps(axis: LogitAxis) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     sizes = axis.sizes
     # The two upsamplings compose to one matrix with at most three taps in a row.
     composed = bilinear_rows(axis.unpadded, sizes[0])
     composed = composed @ bilinear_rows(axis.logits, axis.side)[: axis.unpadded]
-    rows = [torch.arange(sizes[0])]
+    rows = [torch.arange(sizes[0], device=HOST)]
     if len(sizes) == 2:
         taps = bilinear_taps(sizes[0], sizes[1])
         rows = [taps.first, taps.second]
@@ -216,8 +218,8 @@ def _logit_taps(axis: LogitAxis) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
 def bilinear_rows(source: int, target: int) -> torch.Tensor:
     """Bilinear upsampling without antialiasing as a matrix: float64 ``[target, source]``."""
     taps = bilinear_taps(source, target)
-    matrix = torch.zeros(target, source, dtype=torch.float64)
-    rows = torch.arange(target)
+    matrix = torch.zeros(target, source, dtype=torch.float64, device=HOST)
+    rows = torch.arange(target, device=HOST)
     matrix[rows, taps.first] += 1.0 - taps.fraction.double()
     matrix[rows, taps.second] += taps.fraction.double()
     return matrix

@@ -15,6 +15,7 @@ import torch
 from fgvp_kernels.backends import triton_backward
 from fgvp_kernels.backends.torch_drawing import BT601
 from fgvp_kernels.backends.triton_drawing import Drawing, drawings
+from fgvp_kernels.backends.triton_launches import launch
 from fgvp_kernels.backends.triton_masks import pack_words, stored
 from fgvp_kernels.backends.triton_products import Products, multiply_columns, multiply_rows
 from fgvp_kernels.backends.triton_transposes import transposes_of
@@ -99,14 +100,17 @@ class _WalkBack:
     def __init__(self, drawing: Drawing, images: bool, masks: bool) -> None:
         self.drawing = drawing
         self.plan = drawing.plan
-        self.tables = transposes_of(drawing.plan, drawing.images, drawing.settings)
+        self.tables = transposes_of(drawing.plan)
         height, width = drawing.geometry.canvas
-        device = drawing.device
         shape = (len(drawing.images), 3, height, width)
-        self.d_canvas = torch.zeros(shape, device=device) if images else None
-        self.d_blurred = torch.zeros(shape, device=device) if images and self.plan.blur else None
         count = sum(image.masks.count for image in drawing.images)
-        self.d_covers = torch.zeros(count, 1, height, width, device=device) if masks else None
+
+        def zeros(*shape: int) -> torch.Tensor:
+            return torch.zeros(shape, dtype=torch.float32, device=drawing.device)
+
+        self.d_canvas = zeros(*shape) if images else None
+        self.d_blurred = zeros(*shape) if images and self.plan.blur else None
+        self.d_covers = zeros(count, 1, height, width) if masks else None
         self.d_images: list[torch.Tensor] | None = None
         self.d_masks: list[torch.Tensor] | None = None
 
@@ -147,31 +151,30 @@ class _WalkBack:
         area = geometry.canvas[0] * geometry.canvas[1]
         taps = self.plan.mask_taps
         d_masks = words is None and self.d_covers is not None
-        self.plan.launch(
-            ("gather", k, drawing.out.dtype, self.d_canvas is None, d_masks),
-            triton_backward.gather_kernel,
-            (-(-area // PIXELS), len(drawing.images), 1),
-            drawing.out[k], drawing.constants(spec), tables.shown, tables.shares, self.plan.images,
-            tables.spans, unused if words is None else words, masks[0], offsets, taps.taps,
-            taps.fractions, canvas, canvas if blurred is None else blurred,
-            unused if self.d_canvas is None else self.d_canvas,
-            unused if self.d_blurred is None else self.d_blurred,
-            unused if self.d_covers is None else self.d_covers,
-            geometry.area, geometry.width, tables.shown.shape[2], geometry.canvas[1], taps.length,
-            area, options.alpha, *(BT601 if options.luma == "bt601" else BT601[::-1]),
+        launch(
+            triton_backward.gather_kernel, (-(-area // PIXELS), len(drawing.images), 1),
+            (drawing.out[k], drawing.constants(spec), tables.shown, tables.shares, self.plan.images,
+             tables.spans, unused if words is None else words, masks[0], offsets, taps.taps,
+             taps.fractions, canvas, canvas if blurred is None else blurred,
+             unused if self.d_canvas is None else self.d_canvas,
+             unused if self.d_blurred is None else self.d_blurred,
+             unused if self.d_covers is None else self.d_covers),
+            (geometry.area, geometry.width, tables.shown.shape[2], geometry.canvas[1], taps.length,
+             area),
+            (options.alpha, *(BT601 if options.luma == "bt601" else BT601[::-1])),
             EFFECT=EFFECTS[effect], OUTSIDE=spec.outside, TAPS=geometry.tap_count,
             SOFT=words is None, D_IMAGES=self.d_canvas is not None, D_MASKS=d_masks, BLOCK=PIXELS,
         )  # fmt: skip
 
     def _images(self, d_canvas: torch.Tensor) -> list[torch.Tensor]:
         if self.d_blurred is not None:
-            d_canvas += self._walk("blur", self.d_blurred, self.tables.blur)
-        whole = self._walk("resize", d_canvas, self.tables.resize, factor=255.0)
+            d_canvas += self._walk(self.d_blurred, self.tables.blur)
+        whole = self._walk(d_canvas, self.tables.resize, factor=255.0)
         sizes = [image.size for image in self.drawing.images]
         return [whole[i, :, :h, :w] for i, (h, w) in enumerate(sizes)]
 
     def _masks(self, d_covers: torch.Tensor) -> list[torch.Tensor]:
-        whole = self._walk("masks", d_covers, self.tables.masks)
+        whole = self._walk(d_covers, self.tables.masks)
         parts, start = [], 0
         for image in self.drawing.images:
             (height, width), count = image.size, image.masks.count
@@ -180,24 +183,19 @@ class _WalkBack:
         return parts
 
     def _walk(
-        self,
-        name: str,
-        x: torch.Tensor,
-        steps: Sequence[tuple[str, Products]],
-        factor: float = 1.0,
+        self, x: torch.Tensor, steps: Sequence[tuple[str, Products]], factor: float = 1.0
     ) -> torch.Tensor:
-        """Multiply ``x [B, C, y, x]`` by transposed matrices, along the axes of ``steps``."""
-        for step, (axis, products) in enumerate(steps):
+        """Multiply ``x [B, C, y, x]`` by ``factor`` and transposed matrices, as ``steps`` say."""
+        if not steps:
+            return x * factor
+        for axis, products in steps:
             longest = max(products.outputs)
             shape = (x.shape[2], longest) if axis == "columns" else (longest, x.shape[3])
-            y = torch.empty(*x.shape[:2], shape[0], -(-shape[1] // 16) * 16, device=x.device)
-            label = f"{name} {step} back"
+            y = x.new_empty(*x.shape[:2], shape[0], -(-shape[1] // 16) * 16)
             if axis == "columns":
-                multiply_columns(
-                    self.plan, label, x, products, y, False, False, factor=factor, wide=True
-                )
+                multiply_columns(x, products, y, False, False, factor=factor, wide=True)
                 factor = 1.0
             else:
-                multiply_rows(self.plan, label, x, products, y, False, False, wide=True)
+                multiply_rows(x, products, y, False, False, wide=True)
             x = y
         return x

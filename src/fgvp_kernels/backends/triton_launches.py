@@ -1,46 +1,62 @@
-"""Launches made ready: what is launched again in the same way costs the host little."""
+"""Launches: what is launched again in the same way costs the host little."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import index, or_
 from typing import Any
 
 import torch
 from triton.compiler import CompiledKernel
 
+# Kernels that are ready, each with the integers and constants it was compiled for.
+_READY: dict[object, tuple[CompiledKernel, tuple[int, ...], list[Any]]] = {}
+_MOST_READY = 4096  # sizes that never come back would fill the memory
 
-class Launches:
-    """Kernels that calls of equal shapes and options launch, each under a name of its own."""
+_address = torch.Tensor.data_ptr
+_dtype = torch.Tensor.dtype.__get__  # type: ignore[attr-defined]
 
-    def __init__(self) -> None:
-        self._ready: dict[object, tuple[CompiledKernel, list[Any]]] = {}
 
-    def launch(
-        self, name: object, kernel: Any, grid: tuple[int, int, int], *arguments: Any,
-        **constants: Any,
-    ) -> None:  # fmt: skip
-        """Launch ``kernel``.
+def launch(
+    kernel: Any,
+    grid: tuple[int, int, int],
+    tensors: Sequence[torch.Tensor],
+    integers: tuple[int, ...],
+    floats: Sequence[float] = (),
+    **constants: Any,
+) -> None:
+    """Launch ``kernel`` on the device of its tensors.
 
-        From the second time on Triton's own dispatch is left out, which is most of what a launch
-        costs the host. It looks at what kernels are compiled for: integers and dtypes, which a
-        name stands for, and whether addresses are multiples of 16, which is looked at here.
+    From the second time on Triton's own dispatch is left out, which is most of what a launch costs
+    the host. It compiles for more than constants: for dtypes, for integers that are 1 or a multiple
+    of 16, for numbers that are whole, for addresses that are multiples of 16. Whatever it looks at
+    either decides here which kernel is ready, or is of one kind always, as floats are.
 
-        Args:
-            name: Distinguishes the launches of a plan, and so their integers and dtypes.
-            kernel: A ``@triton.jit`` function.
-            grid: Programs.
-            arguments: Its arguments, tensors and numbers.
-            constants: Its compile-time arguments, and options of the compiler.
-        """
-        bits = 0
-        for argument in arguments:
-            if type(argument) is torch.Tensor:
-                bits |= argument.data_ptr()
-        aligned = bits % 16 == 0
-        if aligned and name in self._ready:
-            ready, more = self._ready[name]
-            ready[grid](*arguments, *more)
+    Args:
+        kernel: A ``@triton.jit`` function that takes tensors, integers, floats and constants, in
+            this order.
+        grid: Programs.
+        tensors: All on one device.
+        integers: Numbers that are whole in every call.
+        floats: Numbers that need not be, alpha 1 no less than alpha 0.5.
+        constants: Its compile-time arguments, and options of the compiler.
+    """
+    key = None
+    if reduce(or_, map(_address, tensors)) % 16 == 0:
+        key = (
+            kernel.fn, tensors[0].get_device(), *map(_dtype, tensors), integers,
+            *constants, *constants.values(),
+        )  # fmt: skip
+        ready = _READY.get(key)
+        if ready is not None:
+            compiled, integers, more = ready
+            compiled[grid](*tensors, *integers, *map(float, floats), *more)
             return
-        compiled = kernel[grid](*arguments, **constants)
-        if aligned and isinstance(compiled, CompiledKernel):  # the interpreter compiles nothing
-            more = [constants[key] for key in kernel.arg_names if key in constants]
-            self._ready[name] = (compiled, more)
+    integers = tuple(map(index, integers))
+    compiled = kernel[grid](*tensors, *integers, *map(float, floats), **constants)
+    if key is not None and isinstance(compiled, CompiledKernel):  # the interpreter has none
+        if len(_READY) >= _MOST_READY:
+            _READY.clear()
+        more = [constants[name] for name in kernel.arg_names if name in constants]
+        _READY[key] = (compiled, integers, more)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from fgvp_kernels.backends import triton_regions, triton_words
+from fgvp_kernels.backends.triton_launches import launch
 from fgvp_kernels.backends.triton_plan import GROUP, Part, Plan
 from fgvp_kernels.batch import Candidates, Settings
 from fgvp_kernels.device_tables import content_tables, offsets_of
@@ -41,14 +42,14 @@ def pack_words(
     if spec.region is not Region.MASK:
         _pack_shapes(images, plan, words, spec, settings)
         return words
-    for number, part in enumerate(plan.parts):
+    for part in plan.parts:
         stacks = [images[place].masks for place in part.places]
         if isinstance(stacks[0], RleMasks):
-            _pack_runs(number, part, images, plan, words)
+            _pack_runs(part, images, plan, words)
         elif isinstance(stacks[0], LogitMasks):
-            _pack_logits(number, part, stacks, len(images), plan, words)
+            _pack_logits(part, stacks, len(images), plan, words)
         else:
-            _pack_dense(number, part, stacks, len(images), plan, words)
+            _pack_dense(part, stacks, len(images), plan, words)
     if spec.effect is Effect.OUTLINE:
         return _outline(words, plan, settings.options.line_width)
     return words
@@ -78,21 +79,19 @@ def stored(stack: MaskStack) -> torch.Tensor:
 
 
 def _pack_dense(
-    number: int, part: Part, stacks: list[MaskStack], batch: int, plan: Plan, words: torch.Tensor
+    part: Part, stacks: list[MaskStack], batch: int, plan: Plan, words: torch.Tensor
 ) -> None:
     masks = [stored(stack) for stack in stacks]
     taps = plan.mask_taps
-    plan.launch(
-        ("dense", number), triton_words.pack_dense_kernel, _grid(words, part.groups),
-        masks[0], _offsets(masks, part, batch), taps.taps, plan.images, part.groups, words,
-        taps.length, plan.geometry.canvas[1], words.shape[1],
+    launch(
+        triton_words.pack_dense_kernel, _grid(words, part.groups),
+        (masks[0], _offsets(masks, part, batch), taps.taps, plan.images, part.groups, words),
+        (taps.length, plan.geometry.canvas[1], words.shape[1]),
         PACKED=isinstance(stacks[0], PackedMaskStack), BLOCK=PIXELS,
     )  # fmt: skip
 
 
-def _pack_runs(
-    number: int, part: Part, images: Sequence[Candidates], plan: Plan, words: torch.Tensor
-) -> None:
+def _pack_runs(part: Part, images: Sequence[Candidates], plan: Plan, words: torch.Tensor) -> None:
     starts, ends = [0], []
     for place, image in enumerate(images):
         stack = image.masks
@@ -103,10 +102,10 @@ def _pack_runs(
     tables = [np.concatenate(ends).astype(np.int32), np.array(starts, np.int32)]
     taps = plan.mask_taps
     steps = max(len(end) for end in ends).bit_length()
-    plan.launch(
-        ("runs", number), triton_words.pack_runs_kernel, _grid(words, part.groups),
-        *content_tables(tables, plan.device), taps.taps, plan.images, part.groups, words,
-        taps.length, plan.geometry.canvas[1], words.shape[1], steps, BLOCK=PIXELS,
+    launch(
+        triton_words.pack_runs_kernel, _grid(words, part.groups),
+        (*content_tables(tables, plan.device), taps.taps, plan.images, part.groups, words),
+        (taps.length, plan.geometry.canvas[1], words.shape[1], steps), BLOCK=PIXELS,
     )  # fmt: skip
 
 
@@ -126,14 +125,14 @@ def _without_empty_runs(runs: np.ndarray) -> np.ndarray:
 
 
 def _pack_logits(
-    number: int, part: Part, stacks: list[MaskStack], batch: int, plan: Plan, words: torch.Tensor
+    part: Part, stacks: list[MaskStack], batch: int, plan: Plan, words: torch.Tensor
 ) -> None:
     logits = [stored(stack) for stack in stacks]
     taps, weights = part.logit_taps
-    plan.launch(
-        ("logits", number), triton_words.pack_logits_kernel, _grid(words, part.groups),
-        logits[0], _offsets(logits, part, batch), taps, weights, plan.images, part.groups, words,
-        taps.shape[3], plan.geometry.canvas[1], words.shape[1], VARIANTS=taps.shape[2],
+    launch(
+        triton_words.pack_logits_kernel, _grid(words, part.groups),
+        (logits[0], _offsets(logits, part, batch), taps, weights, plan.images, part.groups, words),
+        (taps.shape[3], plan.geometry.canvas[1], words.shape[1]), VARIANTS=taps.shape[2],
         BLOCK=PIXELS,
     )  # fmt: skip
 
@@ -159,20 +158,19 @@ def _pack_shapes(
     candidates = sum(image.masks.count for image in images)
     runs = words.new_full((candidates, 4, rows), NOWHERE)
     side = min(geometry.width, geometry.area // geometry.width)
-    plan.launch(
-        ("runs of", spec.region, outline), triton_regions.shape_runs_kernel,
-        (len(plan.groups), GROUP, 1),
-        boxes[0] if len(boxes) == 1 else torch.cat(boxes), plan.scales, plan.images, plan.groups,
-        *content_tables([unit_corners()], plan.device), runs,
-        rows, half_width(width, geometry.canvas) if outline else 0,
-        float(int(KEYPOINT_RADIUS * side)),
+    launch(
+        triton_regions.shape_runs_kernel, (len(plan.groups), GROUP, 1),
+        (boxes[0] if len(boxes) == 1 else torch.cat(boxes), plan.scales, plan.images, plan.groups,
+         *content_tables([unit_corners()], plan.device), runs),
+        (rows, half_width(width, geometry.canvas) if outline else 0),
+        (int(KEYPOINT_RADIUS * side),),
         SHAPE=_SHAPES[spec.region], OUTLINE=outline, THIN=outline and width == 1,
         SIDES=MOST_SIDES, BLOCK=128,
         enable_fp_fusion=False,  # coordinates are cut to whole pixels: they must round as in torch
     )  # fmt: skip
-    plan.launch(
-        ("shapes", outline), triton_regions.pack_shapes_kernel, _grid(words, plan.groups),
-        runs, plan.images, plan.groups, words, rows, pitch, words.shape[1],
+    launch(
+        triton_regions.pack_shapes_kernel, _grid(words, plan.groups),
+        (runs, plan.images, plan.groups, words), (rows, pitch, words.shape[1]),
         OUTLINE=outline, BLOCK=PIXELS,
     )  # fmt: skip
 
@@ -181,14 +179,14 @@ def _outline(words: torch.Tensor, plan: Plan, width: int) -> torch.Tensor:
     """Words of the outlines of what ``words`` holds."""
     half = half_width(width, plan.geometry.canvas)
     edges, lines = words.new_empty(3, *words.shape), torch.empty_like(words)
-    common = (plan.geometry.canvas[1], words.shape[1])
+    integers = (plan.geometry.canvas[1], words.shape[1])
     grid = _grid(words, plan.owners)
-    plan.launch(
-        "boundary", triton_regions.boundary_kernel, grid, words, plan.images, plan.owners, edges,
-        *common, BLOCK=PIXELS,
+    launch(
+        triton_regions.boundary_kernel, grid, (words, plan.images, plan.owners, edges), integers,
+        BLOCK=PIXELS,
     )  # fmt: skip
-    plan.launch(
-        "widen", triton_regions.widen_kernel, grid, edges, plan.images, plan.owners, lines,
-        *common, half, slanted_reach(half), BLOCK=PIXELS,
+    launch(
+        triton_regions.widen_kernel, grid, (edges, plan.images, plan.owners, lines),
+        (*integers, half, slanted_reach(half)), BLOCK=PIXELS,
     )  # fmt: skip
     return lines

@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 # Columns of the tables of products, one row per image.
-PRODUCT_COLUMNS = tl.constexpr(6)
+PRODUCT_COLUMNS = tl.constexpr(4)
 
 # Numbers of the effects, as the plane kernel is compiled for them.
 NOTHING = tl.constexpr(0)
@@ -49,9 +49,9 @@ def accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr, WIDE: tl
 def multiply_columns_kernel(
     x_ptr,  # [B, 3, M, K], or the first of B images [3, M, K]
     offsets_ptr,  # int64 [B], elements from the first image to each of them
-    matrix_ptr,  # fp32, matrices [N, K] one after another
-    band_ptr,  # int32, (first, last) source of every BLOCK_N rows of a matrix
-    table_ptr,  # int32 [B, 6]: M, K, N, offset of the matrix, of its bands, unused
+    matrix_ptr,  # fp32, bands of matrices A [N, K]
+    band_ptr,  # int32 [., 3]: first and last source of BLOCK_N rows, where their weights begin
+    table_ptr,  # int32 [B, 4]: M, K, N, first of the bands of A
     y_ptr,  # [B, 3, M, N]
     stride_x_image,
     stride_x_channel,
@@ -72,7 +72,6 @@ def multiply_columns_kernel(
     image = tl.program_id(2).to(tl.int64)
     row = table_ptr + image * PRODUCT_COLUMNS
     m_size, k_size, n_size = tl.load(row), tl.load(row + 1), tl.load(row + 2)
-    matrix = matrix_ptr + tl.load(row + 3)
     tiles_n = tl.cdiv(n_size, BLOCK_N)
     tile = tl.program_id(0)
     tile_m, tile_n = tile // tiles_n, tile % tiles_n
@@ -85,8 +84,9 @@ def multiply_columns_kernel(
     else:
         x = x_ptr + image * stride_x_image + channel * stride_x_channel
         pitch = stride_x_row
-    band = band_ptr + tl.load(row + 4) + 2 * tile_n
+    band = band_ptr + (tl.load(row + 3) + tile_n) * 3
     first, last = tl.load(band), tl.load(band + 1)
+    matrix = matrix_ptr + tl.load(band + 2)
     m = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
     n = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
     acc = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
@@ -94,8 +94,9 @@ def multiply_columns_kernel(
         k = start + tl.arange(0, BLOCK_K)
         inside = (m[:, None] < m_size) & (k[None, :] < k_size)
         part = tl.load(x + m[:, None] * pitch + k[None, :], mask=inside, other=0)
-        inside = (n[None, :] < n_size) & (k[:, None] < k_size)
-        weights = tl.load(matrix + n[None, :] * k_size + k[:, None], mask=inside, other=0.0)
+        inside = (n[None, :] < n_size) & (k[:, None] < last)
+        at = (n - tile_n * BLOCK_N)[None, :] * (last - first) + (k - first)[:, None]
+        weights = tl.load(matrix + at, mask=inside, other=0.0)
         acc = accumulate(acc, part.to(tl.float32), weights, X_EXACT, False, WIDE)
     acc = acc * factor
     if ROUND:
@@ -110,9 +111,9 @@ def multiply_columns_kernel(
 @triton.jit
 def multiply_rows_kernel(
     x_ptr,  # [B, 3, K, M]
-    matrix_ptr,  # fp32, matrices [N, K] one after another
-    band_ptr,  # int32, (first, last) source of every BLOCK_N rows of a matrix
-    table_ptr,  # int32 [B, 6]: M, K, N, offset of the matrix, of its bands, unused
+    matrix_ptr,  # fp32, bands of matrices A [N, K]
+    band_ptr,  # int32 [., 3]: first and last source of BLOCK_N rows, where their weights begin
+    table_ptr,  # int32 [B, 4]: M, K, N, first of the bands of A
     y_ptr,  # [B, 3, N, M]
     stride_x_image,
     stride_x_channel,
@@ -131,7 +132,6 @@ def multiply_rows_kernel(
     image = tl.program_id(2).to(tl.int64)
     row = table_ptr + image * PRODUCT_COLUMNS
     m_size, k_size, n_size = tl.load(row), tl.load(row + 1), tl.load(row + 2)
-    matrix = matrix_ptr + tl.load(row + 3)
     tiles_m = tl.cdiv(m_size, BLOCK_M)
     tile = tl.program_id(0)
     tile_n, tile_m = tile // tiles_m, tile % tiles_m
@@ -139,15 +139,17 @@ def multiply_rows_kernel(
         return
     channel = tl.program_id(1)
     x = x_ptr + image * stride_x_image + channel * stride_x_channel
-    band = band_ptr + tl.load(row + 4) + 2 * tile_n
+    band = band_ptr + (tl.load(row + 3) + tile_n) * 3
     first, last = tl.load(band), tl.load(band + 1)
+    matrix = matrix_ptr + tl.load(band + 2)
     m = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
     n = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
     acc = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
     for start in range(first, last, BLOCK_K):
         k = start + tl.arange(0, BLOCK_K)
-        inside = (n[:, None] < n_size) & (k[None, :] < k_size)
-        weights = tl.load(matrix + n[:, None] * k_size + k[None, :], mask=inside, other=0.0)
+        inside = (n[:, None] < n_size) & (k[None, :] < last)
+        at = (n - tile_n * BLOCK_N)[:, None] * (last - first) + (k - first)[None, :]
+        weights = tl.load(matrix + at, mask=inside, other=0.0)
         inside = (k[:, None] < k_size) & (m[None, :] < m_size)
         part = tl.load(x + k[:, None] * stride_x_row + m[None, :], mask=inside, other=0)
         acc = accumulate(acc, weights, part.to(tl.float32), False, X_EXACT, WIDE)

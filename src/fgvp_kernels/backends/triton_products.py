@@ -1,14 +1,13 @@
 """Resize and blur as products with matrices: their tables, and the launches that multiply.
 
 The matrices of all images of a batch lie in one table. Most of their entries are 0, so of every
-``BLOCK_N`` rows only the band of non-zero columns is multiplied.
+``BLOCK_N`` rows only the band of non-zero columns is stored and multiplied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ import torch
 
 from fgvp_kernels.axis_operators import axis_blur
 from fgvp_kernels.backends import triton_planes
-from fgvp_kernels.backends.triton_launches import Launches
-from fgvp_kernels.device_tables import DeviceCache, send
+from fgvp_kernels.backends.triton_launches import launch
+from fgvp_kernels.device_tables import kept, send
 from fgvp_kernels.options import Blur
 
 # Tile of the products: rows that stay, and rows of the matrix, for which its bands are counted.
@@ -29,14 +28,14 @@ class Products:
     """The matrices of one product of every image of a batch.
 
     Attributes:
-        matrices: fp32, one after another, each once.
-        bands: int32, (first, last) non-zero source of every ``BLOCK_N`` rows of each matrix.
-        table: int32 ``[B, 6]``: M, K, N, offset of the matrix, of its bands, 0.
+        weights: fp32, the bands of the matrices, each once.
+        bands: int32 ``[bands, 3]``, see :class:`Matrix`; each matrix once.
+        table: int32 ``[B, 4]``: M, K, N, first of the bands of the matrix.
         tiles: The most output tiles that an image has.
         outputs: N of each image.
     """
 
-    matrices: torch.Tensor
+    weights: torch.Tensor
     bands: torch.Tensor
     table: torch.Tensor
     tiles: int
@@ -45,21 +44,37 @@ class Products:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """A matrix ``[N, K]`` on the host, fp32 and flat, and the bands of its rows."""
+    """A matrix ``[N, K]`` on the host, of which only the columns that are not all 0 are stored.
+
+    Attributes:
+        shape: (N, K).
+        weights: fp32: of every ``BLOCK_N`` rows the band of their columns, rows one after another;
+            bands of equal weights (a blur has many, an identity two) once.
+        bands: int32 ``[ceil(N / BLOCK_N), 3]``: first column of a band, the one after its last,
+            and where it begins in ``weights``.
+    """
 
     shape: tuple[int, int]
-    values: np.ndarray[Any, Any]
+    weights: np.ndarray[Any, Any]
     bands: np.ndarray[Any, Any]
 
     @classmethod
     def of(cls, matrix: torch.Tensor) -> Matrix:
-        """The matrix with its bands: (first, last) non-zero column of every ``BLOCK_N`` rows."""
-        edges: list[int] = []
-        for rows in torch.split(matrix != 0, BLOCK_N):
-            used = rows.any(0).nonzero()
-            edges += [int(used[0]), int(used[-1]) + 1] if len(used) else [0, 0]
-        values = matrix.to(torch.float32).flatten().numpy()
-        return cls((matrix.shape[0], matrix.shape[1]), values, np.array(edges, np.int32))
+        """The matrix, given whole."""
+        weights: dict[tuple[int, bytes], np.ndarray[Any, Any]] = {}
+        starts: dict[tuple[int, bytes], int] = {}
+        bands, size = [], 0
+        for rows in torch.split(matrix, BLOCK_N):
+            used = (rows != 0).any(0).nonzero()
+            first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+            band = rows[:, first:last].to(torch.float32).contiguous().numpy()
+            content = (last - first, band.tobytes())
+            if content not in weights:
+                weights[content], starts[content] = band.ravel(), size
+                size += band.size
+            bands.append((first, last, starts[content]))
+        shape = (matrix.shape[0], matrix.shape[1])
+        return cls(shape, np.concatenate([*weights.values()]), np.array(bands, np.int32))
 
 
 def make_products(entries: Sequence[tuple[int, Matrix]], device: torch.device) -> Products:
@@ -69,22 +84,24 @@ def make_products(entries: Sequence[tuple[int, Matrix]], device: torch.device) -
         entries: For each image M, the length of the axis that stays, and the matrix.
         device: Where the tables go.
     """
-    places: dict[Matrix, tuple[int, int, int, int]] = {}
-    size = count = 0
+    first_bands: dict[Matrix, int] = {}
+    bands, size, count = [], 0, 0
     for _, matrix in entries:
-        if matrix not in places:
-            places[matrix] = (matrix.shape[1], matrix.shape[0], size, count)
-            size += matrix.values.size
-            count += matrix.bands.size
-    values = np.concatenate([matrix.values for matrix in places])
-    bands = np.concatenate([matrix.bands for matrix in places])
-    rows = np.array([[m, *places[matrix], 0] for m, matrix in entries], np.int32)
+        if matrix not in first_bands:
+            first_bands[matrix] = count
+            bands.append(matrix.bands + np.array([0, 0, size], np.int32))
+            size += matrix.weights.size
+            count += len(matrix.bands)
+    weights = np.concatenate([matrix.weights for matrix in first_bands])
+    rows = [(m, *matrix.shape[::-1], first_bands[matrix]) for m, matrix in entries]
     outputs = tuple(matrix.shape[0] for _, matrix in entries)
     tiles = max(
         -(-m // BLOCK_M) * -(-n // BLOCK_N) for (m, _), n in zip(entries, outputs, strict=True)
     )
-    there, bands_there, table = send([values, bands, rows], device)
-    return Products(there, bands_there, table, tiles, outputs)
+    weights_there, bands_there, table = send(
+        [weights, np.concatenate(bands), np.array(rows, np.int32)], device
+    )
+    return Products(weights_there, bands_there, table, tiles, outputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,15 +114,12 @@ class BlurProducts:
     spread_columns: Products | None
 
 
-_BLURS: DeviceCache[BlurProducts] = DeviceCache(32)
-
-
 def blur_of(
     sizes: tuple[tuple[int, int], ...], blur: Blur, sigma: float, device: torch.device
 ) -> BlurProducts:
     """Return :func:`make_blur`, kept between calls."""
-    key = (sizes, blur, sigma, device)
-    return _BLURS.get(key, lambda: make_blur(sizes, blur, sigma, device), device)
+    key = ("blur of canvases", sizes, blur, sigma)
+    return kept(key, lambda: make_blur(sizes, blur, sigma, device), device)
 
 
 def make_blur(
@@ -128,17 +142,18 @@ def make_blur(
     )
 
 
-# Kept by length: crops have windows of many lengths, each of which takes milliseconds.
-@lru_cache(maxsize=128)
 def _blur(blur: Blur, sigma: float, length: int) -> tuple[Matrix, Matrix | None]:
     """Both matrices of an axis, see ``axis_blur``."""
-    exact = axis_blur(blur, sigma, length)
-    return Matrix.of(exact.collect), None if exact.spread is None else Matrix.of(exact.spread)
+
+    def make() -> tuple[Matrix, Matrix | None]:
+        exact = axis_blur(blur, sigma, length)
+        return Matrix.of(exact.collect), None if exact.spread is None else Matrix.of(exact.spread)
+
+    # Kept by length: crops have windows of many lengths, each of which takes milliseconds.
+    return kept(("blur of an axis", blur, sigma, length), make)
 
 
 def multiply_columns(
-    launches: Launches,
-    name: object,
     x: torch.Tensor,
     products: Products,
     y: torch.Tensor,
@@ -151,8 +166,6 @@ def multiply_columns(
     """``y = factor · x · Aᵀ``; with ``offsets``, ``x`` is the first of several images.
 
     Args:
-        launches: Keeps the launch under ``name``.
-        name: See :meth:`Launches.launch`.
         x: ``[B, C, M, K]``, or an image ``[C, M, K]``.
         products: The matrices A.
         y: ``[B, C, M, N]``, written.
@@ -163,18 +176,17 @@ def multiply_columns(
         wide: Numbers may be of any size.
     """
     apart = offsets is not None
-    launches.launch(
-        name, triton_planes.multiply_columns_kernel, (products.tiles, y.shape[1], y.shape[0]),
-        x, offsets if apart else products.table, products.matrices, products.bands,
-        products.table, y, *((0, 0, 0) if apart else x.stride()[:3]), *y.stride()[:3], factor,
+    launch(
+        triton_planes.multiply_columns_kernel, (products.tiles, y.shape[1], y.shape[0]),
+        (x, products.table if offsets is None else offsets, products.weights, products.bands,
+         products.table, y),
+        (*((0, 0, 0) if apart else x.stride()[:3]), *y.stride()[:3]), (factor,),
         APART=apart, X_EXACT=exact, ROUND=rounded, WIDE=wide, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N,
         BLOCK_K=BLOCK_K,
     )  # fmt: skip
 
 
 def multiply_rows(
-    launches: Launches,
-    name: object,
     x: torch.Tensor,
     products: Products,
     y: torch.Tensor,
@@ -183,34 +195,34 @@ def multiply_rows(
     wide: bool = False,
 ) -> None:
     """``y = A · x``, see :func:`multiply_columns`."""
-    launches.launch(
-        name, triton_planes.multiply_rows_kernel, (products.tiles, y.shape[1], y.shape[0]),
-        x, products.matrices, products.bands, products.table, y, *x.stride()[:3],
-        *y.stride()[:3], X_EXACT=exact, ROUND=rounded, WIDE=wide, BLOCK_M=BLOCK_M,
-        BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
+    launch(
+        triton_planes.multiply_rows_kernel, (products.tiles, y.shape[1], y.shape[0]),
+        (x, products.weights, products.bands, products.table, y),
+        (*x.stride()[:3], *y.stride()[:3]), X_EXACT=exact, ROUND=rounded, WIDE=wide,
+        BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
     )  # fmt: skip
 
 
-def blur_levels(
-    launches: Launches, canvas: torch.Tensor, blur: BlurProducts | None
-) -> torch.Tensor:
+def blur_levels(canvas: torch.Tensor, blur: BlurProducts | None) -> torch.Tensor:
     """Blurred levels of canvases ``[V, 3, CH, CW]``, uint8 or fp32: fp32 of the same shape."""
     if blur is None:
         return canvas.float()
     height, width = canvas.shape[2:]
 
     def buffer(height: int, width: int) -> torch.Tensor:
-        return torch.empty(len(canvas), 3, height, -(-width // 16) * 16, device=canvas.device)
+        return torch.empty(
+            len(canvas), 3, height, -(-width // 16) * 16, dtype=torch.float32, device=canvas.device
+        )
 
     columns = buffer(height, max(blur.collect_columns.outputs))
     exact = canvas.dtype == torch.uint8
-    multiply_columns(launches, "blur columns", canvas, blur.collect_columns, columns, exact, False)
+    multiply_columns(canvas, blur.collect_columns, columns, exact, False)
     rows = buffer(max(blur.collect_rows.outputs), columns.shape[3])
-    multiply_rows(launches, "blur rows", columns, blur.collect_rows, rows, False, False)
+    multiply_rows(columns, blur.collect_rows, rows, False, False)
     if blur.spread_rows is None or blur.spread_columns is None:
         return rows
     spread = buffer(height, columns.shape[3])
-    multiply_rows(launches, "spread rows", rows, blur.spread_rows, spread, False, False)
+    multiply_rows(rows, blur.spread_rows, spread, False, False)
     blurred = buffer(height, width)
-    multiply_columns(launches, "spread columns", spread, blur.spread_columns, blurred, False, False)
+    multiply_columns(spread, blur.spread_columns, blurred, False, False)
     return blurred

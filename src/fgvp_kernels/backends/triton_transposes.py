@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,11 @@ from fgvp_kernels.axis_operators import axis_blur, resize_matrix
 from fgvp_kernels.backends.triton_geometry import bilinear_rows, output_taps
 from fgvp_kernels.backends.triton_plan import GROUP, Plan
 from fgvp_kernels.backends.triton_products import Matrix, Products, make_products
-from fgvp_kernels.batch import Candidates, Settings
-from fgvp_kernels.device_tables import DeviceCache, send
+from fgvp_kernels.device_tables import kept, send
 from fgvp_kernels.frames import Frame
 from fgvp_kernels.options import Blur
+
+_Steps = list[tuple[str, list[tuple[int, Matrix]]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,8 @@ class Transposes:
     Attributes:
         shown, shares, spans: See ``gather_kernel``.
         resize, blur, masks: Products that undo the resize of images, the blur, and the resize of
-            soft masks, in this order; no blur where none is drawn.
+            soft masks, in this order; no blur where none is drawn, no resize where canvases are the
+            images.
     """
 
     shown: torch.Tensor
@@ -38,38 +39,38 @@ class Transposes:
     masks: Sequence[tuple[str, Products]]
 
 
-_TRANSPOSES: DeviceCache[Transposes] = DeviceCache(32)
-
-
-def transposes_of(plan: Plan, images: Sequence[Candidates], settings: Settings) -> Transposes:
+def transposes_of(plan: Plan) -> Transposes:
     """Return what walking back drawings of ``plan`` needs; it is kept between calls."""
-    return _TRANSPOSES.get(plan, lambda: _make_transposes(plan, images, settings), plan.device)
+    return kept(("transposes", plan.layout), lambda: _make_transposes(plan), plan.device)
 
 
-def _make_transposes(plan: Plan, images: Sequence[Candidates], settings: Settings) -> Transposes:
-    geometry, device = plan.geometry, plan.device
+def _make_transposes(plan: Plan) -> Transposes:
+    geometry, device, images = plan.geometry, plan.device, plan.layout.images
     shown, shares = _transposed_taps(plan.frames)
     spans, row = [], 0
     for image in images:
-        spans.append([image.first, row, image.masks.count])
-        row += -(-image.masks.count // GROUP)
+        spans.append([image.first, row, image.candidates])
+        row += -(-image.candidates // GROUP)
     tables = send([shown, shares, np.array(spans, np.int32)], device)
     sizes = [image.size for image in images]
     pairs = list(zip(sizes, geometry.canvas_sizes, strict=True))
-    resize = [
-        ("columns", [(h, _resize_back(width, w)) for (_, width), (h, w) in pairs]),
-        ("rows", [(width, _resize_back(height, h)) for (height, width), (h, _) in pairs]),
-    ]
-    each = [pair for pair, i in zip(pairs, images, strict=True) for _ in range(i.masks.count)]
-    masks = [
-        ("columns", [(h, _masks_back(width, w)) for (_, width), (h, w) in each]),
-        ("rows", [(width, _masks_back(height, h)) for (height, width), (h, _) in each]),
-    ]
-    blur = []
-    if plan.blur is not None:
+    resize: _Steps = []
+    masks: _Steps = []
+    blur: _Steps = []
+    if geometry.resize is not None:
+        resize = [
+            ("columns", [(h, _resize_back(width, w)) for (_, width), (h, w) in pairs]),
+            ("rows", [(width, _resize_back(height, h)) for (height, width), (h, _) in pairs]),
+        ]
+        each = [pair for pair, i in zip(pairs, images, strict=True) for _ in range(i.candidates)]
+        masks = [
+            ("columns", [(h, _masks_back(width, w)) for (_, width), (h, w) in each]),
+            ("rows", [(width, _masks_back(height, h)) for (height, width), (h, _) in each]),
+        ]
+    if plan.layout.blur is not None:
+        kind, sigma = plan.layout.blur
         axes = [
-            [_blur_back(settings.options.blur, settings.options.sigma, length) for length in size]
-            for size in geometry.canvas_sizes
+            [_blur_back(kind, sigma, length) for length in size] for size in geometry.canvas_sizes
         ]
         blur = _blur_steps(geometry.canvas_sizes, axes)
     resize_there, masks_there, blur_there = (
@@ -77,9 +78,6 @@ def _make_transposes(plan: Plan, images: Sequence[Candidates], settings: Setting
         for steps in (resize, masks, blur)
     )
     return Transposes(tables[0], tables[1], tables[2], resize_there, blur_there, masks_there)
-
-
-_Steps = list[tuple[str, list[tuple[int, Matrix]]]]
 
 
 def _blur_steps(
@@ -102,20 +100,23 @@ def _blur_steps(
     return [(axis, entries) for axis, entries in steps if entries]
 
 
-@lru_cache(maxsize=64)
 def _resize_back(source: int, target: int) -> Matrix:
-    return Matrix.of(resize_matrix(source, target, "bilinear").T)
+    key = ("resize back", source, target)
+    return kept(key, lambda: Matrix.of(resize_matrix(source, target, "bilinear").T))
 
 
-@lru_cache(maxsize=64)
 def _masks_back(source: int, target: int) -> Matrix:
-    return Matrix.of(bilinear_rows(source, target).T)
+    key = ("masks back", source, target)
+    return kept(key, lambda: Matrix.of(bilinear_rows(source, target).T))
 
 
-@lru_cache(maxsize=64)
 def _blur_back(blur: Blur, sigma: float, length: int) -> tuple[Matrix, Matrix | None]:
-    exact = axis_blur(blur, sigma, length)
-    return Matrix.of(exact.collect.T), None if exact.spread is None else Matrix.of(exact.spread.T)
+    def make() -> tuple[Matrix, Matrix | None]:
+        exact = axis_blur(blur, sigma, length)
+        spread = None if exact.spread is None else Matrix.of(exact.spread.T)
+        return Matrix.of(exact.collect.T), spread
+
+    return kept(("blur back", blur, sigma, length), make)
 
 
 def _transposed_taps(frames: Sequence[Frame]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

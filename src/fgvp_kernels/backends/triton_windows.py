@@ -14,9 +14,9 @@ import torch
 from fgvp_kernels.backends import triton_compose, triton_planes, triton_tiles
 from fgvp_kernels.backends.torch_drawing import BT601
 from fgvp_kernels.backends.triton_geometry import MaskTaps, make_mask_taps
-from fgvp_kernels.backends.triton_launches import Launches
+from fgvp_kernels.backends.triton_launches import launch
 from fgvp_kernels.batch import RenderBatch
-from fgvp_kernels.device_tables import DeviceCache, content_tables, send
+from fgvp_kernels.device_tables import content_tables, kept, numbers_on, send
 from fgvp_kernels.frames import Frame, Order, Size
 from fgvp_kernels.modes import COLORED, Effect, ModeSpec
 
@@ -99,15 +99,12 @@ class SurfaceTables:
         self.taps = make_mask_taps(pairs, device)
 
 
-_SURFACES: DeviceCache[SurfaceTables] = DeviceCache(32)
-
-
 def surface_tables_of(
     frames: tuple[Frame, ...], mask_sizes: tuple[Size, ...], device: torch.device
 ) -> SurfaceTables:
     """Return the tables of surfaces, kept between calls."""
-    key = (frames, mask_sizes, device)
-    return _SURFACES.get(key, lambda: SurfaceTables(frames, mask_sizes, device), device)
+    key = ("surfaces", frames, mask_sizes)
+    return kept(key, lambda: SurfaceTables(frames, mask_sizes, device), device)
 
 
 def tasks_about(boxes: torch.Tensor, tasks: torch.Tensor, tables: SurfaceTables) -> torch.Tensor:
@@ -144,7 +141,6 @@ class Surfaces:
     """Canvases on which candidates are drawn one by one.
 
     Args:
-        launches: Keeps the launches.
         tables: Of V surfaces.
         levels: ``[V, 3, CH, CW]``, the canvases, uint8 or fp32.
         blurred: fp32, the same blurred, or None where no mode needs it.
@@ -153,20 +149,17 @@ class Surfaces:
 
     def __init__(
         self,
-        launches: Launches,
         tables: SurfaceTables,
         levels: torch.Tensor,
         blurred: torch.Tensor | None,
         batch: RenderBatch,
     ) -> None:
-        self.launches = launches
         self.tables = tables
         self.levels = levels
         self.blurred = levels if blurred is None else blurred
         self.batch = batch
         settings = batch.settings
-        affine = np.array([settings.scale, settings.shift], np.float32)
-        (self.finish,) = content_tables([affine], levels.device)
+        self.finish = numbers_on((*settings.scale, *settings.shift), levels.device)
 
     def draw(
         self, k: int, masks: Masks, tasks: torch.Tensor, candidates: int, out: torch.Tensor
@@ -183,13 +176,13 @@ class Surfaces:
         spec, tables = self.batch.settings.specs[k], self.tables
         colors = self._colors(spec)
         if tables.frames[0].order is Order.RESIZE_FIRST or not tables.resampled:
-            self._compose(k, masks, tasks, colors, out)
+            self._compose(spec, masks, tasks, colors, out)
             return
         planes = None
         if candidates > 2 * len(tables.frames):
-            planes = self._planes(k, masks, colors)
+            planes = self._planes(spec, masks, colors)
         self._tile(
-            ("tile", k), spec.effect, masks, tables.table, tasks, colors, out, planes,
+            spec.effect, masks, tables.table, tasks, colors, out, planes,
             OUTSIDE=spec.outside, OWN_COLOR=spec.effect in COLORED and len(colors) > 1,
         )  # fmt: skip
 
@@ -200,9 +193,9 @@ class Surfaces:
             return colors.contiguous()
         return content_tables([colors.cpu().numpy()], device)[0]
 
-    def _planes(self, k: int, masks: Masks, colors: torch.Tensor) -> torch.Tensor:
+    def _planes(self, spec: ModeSpec, masks: Masks, colors: torch.Tensor) -> torch.Tensor:
         """Finished pictures of the scaled frames, ``[V, 2, 3, ·, ·]``: nothing, all inside."""
-        spec, tables = self.batch.settings.specs[k], self.tables
+        tables = self.tables
         height, width = (max(frame.scaled[axis] for frame in tables.frames) for axis in (0, 1))
         planes = torch.empty(
             len(tables.frames), 2, 3, height, -(-width // 16) * 16,
@@ -212,7 +205,7 @@ class Surfaces:
             # Everything is outside here, so what the mode does on this side is done outside.
             effect = spec.effect if spec.outside == (side == 0) else Effect.NOTHING
             self._tile(
-                ("plane", k, side), effect, Masks(NOTHING, self.levels), tables.whole,
+                effect, Masks(NOTHING, self.levels), tables.whole,
                 tables.sides[side], colors[:1], planes.flatten(0, 1), None, OUTSIDE=True,
                 OWN_COLOR=False,
             )  # fmt: skip
@@ -220,7 +213,6 @@ class Surfaces:
 
     def _tile(
         self,
-        name: tuple[object, ...],
         effect: Effect,
         masks: Masks,
         table: torch.Tensor,
@@ -231,28 +223,33 @@ class Surfaces:
         **constants: bool,
     ) -> None:
         launch_tiles(
-            self.launches, name, self.levels, self.blurred, masks, table, tasks, colors,
-            self.finish, out, planes, *_drawing_numbers(self.batch), EFFECT=EFFECTS[effect],
+            self.levels, self.blurred, masks, table, tasks, colors, self.finish, out, planes,
+            _drawing_numbers(self.batch), EFFECT=EFFECTS[effect],
             CUT=False, **constants,
         )  # fmt: skip
 
     def _compose(
-        self, k: int, masks: Masks, tasks: torch.Tensor, colors: torch.Tensor, out: torch.Tensor
+        self,
+        spec: ModeSpec,
+        masks: Masks,
+        tasks: torch.Tensor,
+        colors: torch.Tensor,
+        out: torch.Tensor,
     ) -> None:
-        spec, levels, tables = self.batch.settings.specs[k], self.levels, self.tables
+        levels, tables = self.levels, self.tables
         taps = tables.taps
         mask_taps = taps if masks.taps is None else masks.taps
         height, width = out.shape[2:]
         pixels = COMPOSE_SOFT_PIXELS if masks.kind == SOFT else COMPOSE_PIXELS
         blocks = -(-height * width // pixels)
-        self.launches.launch(
-            ("compose", k, len(colors) > 1), triton_compose.compose_kernel,
-            (blocks * len(tasks), 3, 1),
-            levels, self.blurred, masks.data, _table_or(masks.offsets, tasks), mask_taps.taps,
-            mask_taps.fractions, taps.taps, taps.fractions, tables.table, tasks, colors,
-            self.finish, out, *levels.stride()[:3], masks.data.stride(0), masks.pitch,
-            mask_taps.length, taps.length, height * width, width, 3 if len(colors) > 1 else 0,
-            *_drawing_numbers(self.batch), EFFECT=EFFECTS[spec.effect], OUTSIDE=spec.outside,
+        launch(
+            triton_compose.compose_kernel, (blocks * len(tasks), 3, 1),
+            (levels, self.blurred, masks.data, _table_or(masks.offsets, tasks), mask_taps.taps,
+             mask_taps.fractions, taps.taps, taps.fractions, tables.table, tasks, colors,
+             self.finish, out),
+            (*levels.stride()[:3], masks.data.stride(0), masks.pitch, mask_taps.length,
+             taps.length, height * width, width, 3 if len(colors) > 1 else 0),
+            _drawing_numbers(self.batch), EFFECT=EFFECTS[spec.effect], OUTSIDE=spec.outside,
             MASK=masks.kind, RESIZED=masks.taps is not None, TAPS=2 if tables.resampled else 1,
             ROUND=out.dtype == torch.uint8, BLOCK=pixels,
         )  # fmt: skip
@@ -271,8 +268,6 @@ def _drawing_numbers(batch: RenderBatch) -> tuple[float, float, float, float]:
 
 
 def launch_tiles(
-    launches: Launches,
-    name: tuple[object, ...],
     levels: torch.Tensor,
     blurred: torch.Tensor,
     masks: Masks,
@@ -282,7 +277,7 @@ def launch_tiles(
     finish: torch.Tensor,
     out: torch.Tensor,
     planes: torch.Tensor | None,
-    *numbers: float,
+    numbers: Sequence[float],
     **constants: Any,
 ) -> None:
     """Launch ``tile_kernel`` over the pictures of ``tasks``, which are rows of ``out``."""
@@ -290,11 +285,12 @@ def launch_tiles(
     tiles = -(-height // TILE) * -(-width // TILE)
     exact = levels.dtype == torch.uint8 and constants["EFFECT"] == EFFECTS[Effect.NOTHING]
     plane = (0, 0) if planes is None else (planes.stride(2), planes.stride(3))
-    launches.launch(
-        (*name, len(colors) > 1), triton_tiles.tile_kernel, (tiles * len(tasks), 3, 1),
-        levels, blurred, masks.data, _table_or(masks.offsets, tasks), _table_or(planes, out), table,
-        tasks, colors, finish, out, *levels.stride()[:3], masks.data.stride(0), masks.pitch,
-        *plane, height * width, height, width, 3 if len(colors) > 1 else 0, *numbers,
+    launch(
+        triton_tiles.tile_kernel, (tiles * len(tasks), 3, 1),
+        (levels, blurred, masks.data, _table_or(masks.offsets, tasks), _table_or(planes, out),
+         table, tasks, colors, finish, out),
+        (*levels.stride()[:3], masks.data.stride(0), masks.pitch, *plane, height * width, height,
+         width, 3 if len(colors) > 1 else 0), numbers,
         MASK=masks.kind, EXACT=exact, PLANES=planes is not None, ROUND=out.dtype == torch.uint8,
         BLOCK=TILE, CHUNK_Y=CHUNK_Y, CHUNK_X=CHUNK_X, **constants,
     )  # fmt: skip
