@@ -132,6 +132,27 @@ def draw_shapes(shapes: Shapes, canvas: Size, boxes: torch.Tensor | None = None)
     return bits
 
 
+def centre_boxes(boxes: torch.Tensor, image: Size, canvas: Size) -> torch.Tensor:
+    """The whole canvas pixels in which the centres of boxes lie, twice each: ``[n, 4]`` like them.
+
+    Computed in whole numbers, exact for coordinates in steps of 2⁻²⁰: a float32 product may fall
+    short of a centre that is itself whole, and truncation would then lose a pixel.
+
+    Args:
+        boxes: float32 ``[n, 4]`` xyxy in pixels of the image.
+        image: (H, W).
+        canvas: (h, w).
+    """
+    # Exact: a shift of the exponent. What is farther than any picture is large may come nearer.
+    steps = (boxes.clamp(-(2.0**22), 2.0**22) * 2.0**20).to(torch.int64)  # [n, 4]
+    sums = steps[:, :2] + steps[:, 2:]  # [n, 2], x and y
+    x, y = (
+        torch.div(sums[:, i] * canvas[axis], image[axis] << 21, rounding_mode="trunc")
+        for i, axis in ((0, 1), (1, 0))
+    )
+    return torch.stack([x, y, x, y], 1).to(boxes.dtype)
+
+
 def clamp_boxes(boxes: torch.Tensor, canvas: Size) -> torch.Tensor:
     """Boxes ``[n, 4]`` with corners moved onto the pixels of the canvas."""
     limit = boxes.new_tensor([canvas[1] - 1, canvas[0] - 1] * 2)  # [4]

@@ -28,6 +28,7 @@ from fgvp_kernels.frames import Size, make_frame
 from fgvp_kernels.mask_stacks import Coverage, WindowMask, worth_boxes
 from fgvp_kernels.modes import COLORED, Effect, ModeSpec, Region
 from fgvp_kernels.regions import (
+    centre_boxes,
     crop_windows,
     draw_shapes,
     outline_boxes,
@@ -197,7 +198,10 @@ class _ImageDrawing:
                     return Coverage(line, None)
                 return Coverage(line, outline_boxes(masks.boxes, options.line_width, canvas))
             return masks
-        boxes = self._boxes(rows, canvas)
+        if spec.region is Region.POINT:
+            boxes = centre_boxes(self.image.boxes[rows], self.image.size, canvas)
+        else:
+            boxes = self._boxes(rows, canvas)
         some = self.image.has_box[rows]
         side = min(self.frame.output)
         shapes = region_shapes(spec, boxes, some, canvas, options.line_width, side)

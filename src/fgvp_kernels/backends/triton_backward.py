@@ -19,7 +19,7 @@ def gather_kernel(
     constants_ptr,  # fp32 [3, 3]: scale, shift and color of each channel
     shown_ptr,  # int32 [B, 4, L]: output row that has a canvas row as its first tap, as its second
     shares_ptr,  # fp32 [B, 4, L]: with which weight; then both of the columns; -1 and 0 where none
-    images_ptr,  # int32 [B, 6], see triton_words.IMAGE_COLUMNS
+    images_ptr,  # int32 [B, 8], see triton_words.IMAGE_COLUMNS
     spans_ptr,  # int32 [B, 3]
     words_ptr,  # int32 [rows, CH·CW], of binary masks
     masks_ptr,  # soft masks [N, H, W] of the first image

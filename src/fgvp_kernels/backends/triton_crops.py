@@ -15,7 +15,6 @@ import torch
 
 from fgvp_kernels.backends.triton_drawing import Drawing
 from fgvp_kernels.backends.triton_geometry import make_mask_taps
-from fgvp_kernels.backends.triton_launches import launch
 from fgvp_kernels.backends.triton_masks import pack_words, stored
 from fgvp_kernels.backends.triton_plan import GROUP, ImageLayout, Layout
 from fgvp_kernels.backends.triton_products import blur_levels, make_blur

@@ -83,7 +83,7 @@ class Plan:
         geometry: Theirs.
         blur: Of their canvases, or None where no mode that draws whole images blurs.
         mask_taps: From their masks to their canvases.
-        images: int32 ``[B, 6]``, see ``triton_words.IMAGE_COLUMNS``.
+        images: int32 ``[B, 8]``, see ``triton_words.IMAGE_COLUMNS``.
         scales: fp32 ``[B, 2]``, size of a canvas in sizes of its image.
         tasks: int32 ``[T, 10]``, see ``triton_select.TASK_COLUMNS``.
         groups: int32 ``[rows, 4]``, all groups in the order of their words.
@@ -217,9 +217,9 @@ def _tasks(
 
 
 def _image_table(images: Sequence[ImageLayout], canvases: Sequence[Size]) -> np.ndarray[Any, Any]:
-    """int32 ``[B, 6]``."""
+    """int32 ``[B, 8]``."""
     rows, start = [], 0
     for image, canvas in zip(images, canvases, strict=True):
-        rows.append([*canvas, *image.stored_size, start, int(image.given_boxes)])
+        rows.append([*canvas, *image.stored_size, start, int(image.given_boxes), *image.size])
         start += image.candidates
     return np.array(rows, np.int32)

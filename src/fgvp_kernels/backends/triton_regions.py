@@ -24,7 +24,7 @@ TIE_CUT = tl.constexpr(TIE)
 def shape_runs_kernel(
     boxes_ptr,  # fp32 [ΣN, 4] xyxy in pixels of the image
     scales_ptr,  # fp32 [B, 2], from pixels of the image to those of the canvas, y and x
-    images_ptr,  # int32 [B, 6]
+    images_ptr,  # int32 [B, 8]
     groups_ptr,  # int32 [G, 4]
     corners_ptr,  # fp32 [4, 2, SIDES + 1], see ``ellipses.unit_corners``
     runs_ptr,  # int32 [ΣN, 4, rows], no pixels; see ``regions.Shapes``
@@ -57,7 +57,8 @@ def shape_runs_kernel(
     left, top, right, bottom = x_0 * scale_x, y_0 * scale_y, x_1 * scale_x, y_1 * scale_y
     runs = runs_ptr + candidate.to(tl.int64) * 4 * rows
     if SHAPE == POINT:
-        centre_x, centre_y = _truncate((left + right) / 2), _truncate((top + bottom) / 2)
+        centre_x = _centre(x_0, x_1, width, tl.load(sizes + 7))
+        centre_y = _centre(y_0, y_1, height, tl.load(sizes + 6))
         if THIN:
             _ring_runs(runs, rows, centre_x, centre_y, radius, some, BLOCK)
         else:
@@ -82,10 +83,13 @@ def shape_runs_kernel(
 
 
 @triton.jit
-def _truncate(value):
-    """Whole centres, near enough to the canvas to be exact."""
-    value = tl.minimum(tl.maximum(value, -FARTHEST_CENTRE), FARTHEST_CENTRE)
-    return tl.where(value < 0, tl.ceil(value), tl.floor(value))
+def _centre(low, high, canvas, image):
+    """The whole canvas pixel of a centre, no farther than matters; see ``regions.centre_boxes``."""
+    low = tl.minimum(tl.maximum(low, -4194304.0), 4194304.0) * 1048576.0
+    high = tl.minimum(tl.maximum(high, -4194304.0), 4194304.0) * 1048576.0
+    total = low.to(tl.int64) + high.to(tl.int64)
+    pixel = (total * canvas // (image.to(tl.int64) * 2097152)).to(tl.float32)
+    return tl.minimum(tl.maximum(pixel, -FARTHEST_CENTRE), FARTHEST_CENTRE)
 
 
 @triton.jit
@@ -240,7 +244,7 @@ def _keep_least(runs, rows, slot, x, y, centre_x, centre_y, mask):
 @triton.jit
 def pack_shapes_kernel(
     runs_ptr,  # int32 [ΣN, 4, rows]
-    images_ptr,  # int32 [B, 6]
+    images_ptr,  # int32 [B, 8]
     groups_ptr,  # int32 [G, 4]
     words_ptr,  # int32 [rows of words, CH·CW]
     rows,
@@ -276,7 +280,7 @@ def pack_shapes_kernel(
 @triton.jit
 def boundary_kernel(
     words_ptr,  # int32 [rows, CH·CW]
-    images_ptr,  # int32 [B, 6]
+    images_ptr,  # int32 [B, 8]
     owners_ptr,  # int32 [rows], image of a word row
     out_ptr,  # int32 [3, rows, CH·CW]
     pitch,
@@ -321,7 +325,7 @@ def boundary_kernel(
 @triton.jit
 def widen_kernel(
     words_ptr,  # int32 [3, rows, CH·CW], of boundary_kernel
-    images_ptr,  # int32 [B, 6]
+    images_ptr,  # int32 [B, 8]
     owners_ptr,  # int32 [rows]
     out_ptr,  # int32 [rows, CH·CW]
     pitch,

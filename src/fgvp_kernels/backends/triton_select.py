@@ -76,7 +76,7 @@ def blend_kernel(
     offsets_ptr,  # int64 [B], elements from there to the masks of each image
     mask_taps_ptr,  # int32 [B, 4, M], first and second mask row of a canvas row, then of a column
     weights_ptr,  # fp32 [B, 2, M], weight of the second row, of the second column
-    images_ptr,  # int32 [B, 6], see triton_words.IMAGE_COLUMNS
+    images_ptr,  # int32 [B, 8], see triton_words.IMAGE_COLUMNS
     taps_ptr,  # int32 [B, 4, L], see canvas_offsets
     tasks_ptr,  # int32 [T, 10]
     out_ptr,  # [ΣN, 3, h·w]

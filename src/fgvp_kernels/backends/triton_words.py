@@ -12,8 +12,9 @@ import triton.language as tl
 # Columns of a group: image, first mask within the image, number of masks, row of the words.
 GROUP_COLUMNS = tl.constexpr(4)
 # Columns of an image: canvas height and width; height of its masks and their row length (bytes of
-# packed masks, else pixels); its first candidate among those of all images; 1 if boxes were given.
-IMAGE_COLUMNS = tl.constexpr(6)
+# packed masks, else pixels); its first candidate among those of all images; 1 if boxes were given;
+# its own height and width.
+IMAGE_COLUMNS = tl.constexpr(8)
 
 
 @triton.jit
@@ -35,7 +36,7 @@ def pack_dense_kernel(
     masks_ptr,  # bytes or floats [N, H, W], or bits [N, H, ceil(W / 8)], of the first image
     offsets_ptr,  # int64 [B], elements from there to the masks of each image
     taps_ptr,  # int32 [B, 4, L], first and second mask row of a canvas row, then of a column
-    images_ptr,  # int32 [B, 6]
+    images_ptr,  # int32 [B, 8]
     groups_ptr,  # int32 [G, 4]
     words_ptr,  # int32 [rows, CH·CW]
     length,
@@ -81,7 +82,7 @@ def pack_runs_kernel(
     ends_ptr,  # int32, cumulative run lengths of all masks, column-major pixels
     starts_ptr,  # int32 [candidates of all images + 1], where a mask's ends begin
     taps_ptr,  # int32 [B, 4, L]
-    images_ptr,  # int32 [B, 6]
+    images_ptr,  # int32 [B, 8]
     groups_ptr,  # int32 [G, 4]
     words_ptr,  # int32 [rows, CH·CW]
     length,
@@ -139,7 +140,7 @@ def pack_logits_kernel(
     offsets_ptr,  # int64 [B], elements from there to the logits of each image
     taps_ptr,  # int32 [B, 2, VARIANTS, L], first logit of a canvas row, of a column
     weights_ptr,  # fp32 [B, 2, VARIANTS, 3, L], weights of three successive logits
-    images_ptr,  # int32 [B, 6]
+    images_ptr,  # int32 [B, 8]
     groups_ptr,  # int32 [G, 4]
     words_ptr,  # int32 [rows, CH·CW]
     length,
