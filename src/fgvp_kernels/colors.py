@@ -11,6 +11,8 @@ from PIL import ImageColor
 
 from fgvp_kernels.value_checks import check_dense, nearest, shown
 
+from fgvp_kernels.device_tables import HOST
+
 ColorLike = str | Sequence[int] | torch.Tensor
 
 RANDOM = "random"
@@ -106,7 +108,8 @@ def resolve_color(name: str, color: ColorLike, count: int, seed: int) -> torch.T
         return color.detach().to(torch.float32)  # [ΣN, 3]
     if isinstance(color, str):
         if color == RANDOM:
-            generator = torch.Generator().manual_seed(int(seed))
-            return torch.randint(0, 256, (count, 3), generator=generator).to(torch.float32)
+            generator = torch.Generator(HOST).manual_seed(int(seed))
+            levels = torch.randint(0, 256, (count, 3), generator=generator, device=HOST)
+            return levels.to(torch.float32)
         color = PALETTE[color]
-    return torch.tensor([list(color)], dtype=torch.float32)  # [1, 3]
+    return torch.tensor([list(color)], dtype=torch.float32, device=HOST)  # [1, 3]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from fgvp_kernels.backends import select_backend
+from fgvp_kernels.backends import draw, select_backend
 from fgvp_kernels.backends.torch_backend import render as render_in_torch
 from fgvp_kernels.batch import RenderBatch, Settings
 from fgvp_kernels.colors import ColorLike, resolve_color
@@ -72,7 +72,7 @@ def render(
             alpha, integers, scale, shift, dtype,
         )  # fmt: skip
         out = torch.empty(batch.shape, dtype=dtype, device=images[0].device)
-        select_backend(backend, batch)(batch, out)
+        draw(select_backend(backend, batch), batch, out)
     return out
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from fgvp_kernels.backends import select_backend
+from fgvp_kernels.backends import draw, select_backend
 from fgvp_kernels.batch import STATISTICS, RenderBatch, Settings, normalization
 from fgvp_kernels.colors import resolve_color
 from fgvp_kernels.frames import Order, Size
@@ -158,7 +158,7 @@ def render_batch(
     else:
         check_out(out, shape, dtype, target)
         check_apart(out, batch)
-    renderer(batch, out if many_modes else out[None])
+    draw(renderer, batch, out if many_modes else out[None])
     return out
 
 

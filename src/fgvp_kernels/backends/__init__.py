@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import torch
 
@@ -47,6 +48,15 @@ def select_backend(name: str, batch: RenderBatch) -> Renderer:
     from fgvp_kernels.backends import torch_backend
 
     return torch_backend.render
+
+
+def draw(renderer: Renderer, batch: RenderBatch, out: torch.Tensor) -> None:
+    """Have ``renderer`` draw ``batch`` into ``out``, within ``torch.autocast`` as outside it."""
+    with ExitStack() as without:
+        for kind in {"cpu", out.device.type}:
+            if torch.is_autocast_enabled(kind):
+                without.enter_context(torch.autocast(kind, enabled=False))
+        renderer(batch, out)
 
 
 def why_no_triton(device: torch.device) -> str | None:
