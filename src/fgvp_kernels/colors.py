@@ -9,9 +9,8 @@ from numbers import Integral
 import torch
 from PIL import ImageColor
 
-from fgvp_kernels.value_checks import check_dense, nearest, shown
-
 from fgvp_kernels.device_tables import HOST
+from fgvp_kernels.value_checks import check_dense, nearest, shown
 
 ColorLike = str | Sequence[int] | torch.Tensor
 
