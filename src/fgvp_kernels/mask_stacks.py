@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,13 +100,20 @@ class MaskStack(ABC):
     def dense(self, start: int, stop: int) -> torch.Tensor:
         """Masks ``start`` to ``stop`` at image size: bool or float ``[n, H, W]``."""
 
+    def dense_in_boxes(self, start: int, stop: int) -> Coverage:
+        """Masks ``start`` to ``stop`` at image size, and their tight boxes."""
+        masks = self.dense(start, stop)
+        return Coverage(masks, tight_boxes_of(masks))
+
     def on_canvas(self, start: int, stop: int, canvas: Size) -> Coverage:
         """The same masks in the drawing frame, (h, w) = ``canvas``."""
-        masks = self.dense(start, stop)  # [n, H, W]
-        wanted = worth_boxes(self.device, canvas)
-        boxes = self.tight_boxes[start:stop] if wanted else None  # [n, 4]
+        if worth_boxes(self.device, canvas):
+            covered = self.dense_in_boxes(start, stop)
+        else:
+            covered = Coverage(self.dense(start, stop), None)
+        masks, boxes = covered.values, covered.boxes  # [n, H, W], [n, 4]
         if canvas == self.size:
-            return Coverage(masks, boxes)
+            return covered
         if self.soft:
             return Coverage.of(_interpolate(masks, canvas))
         taps_y, taps_x = (bilinear_taps(*pair) for pair in zip(self.size, canvas, strict=True))
@@ -163,9 +171,28 @@ class PackedMaskStack(MaskStack):
         self.stored_size = (self.bits.shape[1], self.bits.shape[2])
 
     def dense(self, start: int, stop: int) -> torch.Tensor:
+        if self.device.type == "cpu":
+            return self.dense_in_boxes(start, stop).values
         shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.device)  # [8]
         pixels = (self.bits[start:stop, :, :, None] >> shifts) & 1  # [n, H, ceil(W / 8), 8]
         return pixels.flatten(2)[:, :, : self.size[1]].bool()
+
+    def dense_in_boxes(self, start: int, stop: int) -> Coverage:
+        bits = self.bits[start:stop].numpy()  # [n, H, ceil(W / 8)]
+        boxes = _boxes_of_bits(bits, self.size[1])
+        masks = np.zeros((len(bits), *self.size), np.bool_)
+        for part, rows, columns in windows(boxes, *masks.shape):
+            from_byte = columns.start // 8
+            window = bits[part, rows, from_byte : (columns.stop + 7) // 8]
+            pixels = np.unpackbits(window, 2, count=columns.stop - 8 * from_byte)  # [1, y, x]
+            masks[part, rows, 8 * from_byte : columns.stop] = pixels
+        return Coverage(torch.from_numpy(masks), boxes)
+
+    @cached_property
+    def tight_boxes_on_device(self) -> torch.Tensor:
+        if self.device.type == "cpu":
+            return _boxes_of_bits(self.bits.numpy(), self.size[1])
+        return super().tight_boxes_on_device
 
 
 class RleMasks(MaskStack):
@@ -182,6 +209,9 @@ class RleMasks(MaskStack):
         for mask, runs in zip(masks, self.runs[start:stop], strict=True):
             decode_runs(runs, mask)
         return torch.from_numpy(masks).to(self.device)  # [n, H, W]
+
+    def dense_in_boxes(self, start: int, stop: int) -> Coverage:
+        return Coverage(self.dense(start, stop), self.tight_boxes[start:stop])
 
     @cached_property
     def tight_boxes(self) -> torch.Tensor:
@@ -296,8 +326,23 @@ def tight_boxes_of(masks: torch.Tensor) -> torch.Tensor:
 
 def _find_boxes(masks: torch.Tensor) -> torch.Tensor:
     """:func:`tight_boxes_of`, on the device of the masks."""
+    return _boxes_of_occupied(*_occupied(masks))
+
+
+def _boxes_of_bits(bits: np.ndarray[Any, Any], width: int) -> torch.Tensor:
+    """:func:`tight_boxes_of` masks of that width packed into ``bits [n, H, ceil(width / 8)]``."""
+    in_bytes = np.bitwise_or.reduce(bits, axis=1)  # [n, ceil(width / 8)]
+    columns = np.unpackbits(in_bytes, 1, count=width).astype(np.bool_)  # [n, width]
+    # What the last byte has beyond the width is no pixel.
+    last = bits[:, :, -1] & np.uint8(-(1 << (-width % 8)) & 255)  # [n, H]
+    rows = (bits[:, :, :-1].max(2, initial=0) | last) != 0
+    return _boxes_of_occupied(torch.from_numpy(columns), torch.from_numpy(rows))
+
+
+def _boxes_of_occupied(columns: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Boxes ``[n, 4]`` from the occupied columns ``[n, W]`` and rows ``[n, H]``, bool both."""
     spans = []
-    for occupied in _occupied(masks):  # [n, W], then [n, H]
+    for occupied in (columns, rows):
         length = occupied.shape[1]
         first = occupied.int().argmax(1)  # [n]
         last = length - occupied.flip(1).int().argmax(1)  # [n]

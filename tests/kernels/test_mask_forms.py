@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch.nn.functional as F
 
 from fgvp_kernels import MaskLogits, PackedMasks, render_batch
 from fgvp_kernels.frames import bilinear_taps
-from fgvp_kernels.mask_stacks import DenseMasks
+from fgvp_kernels.mask_stacks import DenseMasks, PackedMaskStack, tight_boxes_of
 
 coco_mask = pytest.importorskip("pycocotools.mask")
 
@@ -160,3 +162,36 @@ def test_logits_at_the_canvas_are_thresholded_there(image):
 def test_broken_forms_are_named(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("width", [64, 61, 8, 3, 1])
+def test_boxes_of_packed_masks_are_those_of_dense_ones(width):
+    masks = np.random.default_rng(width).random((40, 9, width)) < 0.02
+    masks[0], masks[1], masks[2, 4, -1] = False, True, True
+    packed = PackedMasks.pack(masks)
+    packed.bits[:, :, -1] |= (1 << (-width % 8)) - 1  # beyond the width there are no pixels
+    stack = PackedMaskStack(packed, torch.device("cpu"))
+    assert torch.equal(stack.tight_boxes, tight_boxes_of(torch.from_numpy(masks)))
+    covered = stack.dense_in_boxes(3, 40)
+    assert np.array_equal(covered.values, masks[3:])
+    assert torch.equal(covered.boxes, stack.tight_boxes[3:])
+    assert np.array_equal(stack.dense(0, 40), masks)
+
+
+def test_packed_masks_cost_a_cpu_no_more_than_twice_what_rle_does():
+    masks = np.zeros((6, 1500, 2000), bool)
+    masks[:, 300:700, 400:1000] = True
+    forms = {
+        "packed": PackedMasks.pack(masks),
+        "rle": [coco_mask.encode(np.asfortranarray(mask, np.uint8)) for mask in masks],
+    }
+    image = torch.zeros(3, 1500, 2000, dtype=torch.uint8)
+    seconds = {}
+    for name, form in forms.items():
+        spent = []
+        for _ in range(4):
+            start = time.process_time()
+            render_batch(image, form, size=32)
+            spent.append(time.process_time() - start)
+        seconds[name] = min(spent)
+    assert seconds["packed"] < 2 * seconds["rle"]
