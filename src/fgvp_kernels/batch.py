@@ -18,7 +18,7 @@ from fgvp_kernels.modes import ModeSpec
 from fgvp_kernels.options import RenderOptions
 
 # The affine step of pictures of up to so many pixels is kept as whole pictures.
-_REPEATED_PIXELS = 256 * 256
+_REPEATED_PIXELS = 384 * 384
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -141,6 +141,12 @@ class RenderBatch:
             *(image.image for image in self.images),
             *(m.masks if isinstance(m, DenseMasks) and m.soft else None for m in masks),
         ]
+
+    @property
+    def records_gradients(self) -> bool:
+        """Whether drawing this call is recorded by autograd."""
+        wanted = any(leaf is not None and leaf.requires_grad for leaf in self.inputs)
+        return wanted and torch.is_grad_enabled()
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:

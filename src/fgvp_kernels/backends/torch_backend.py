@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
+from fgvp_kernels.backends.host_threads import aten_threads, shared_out
 from fgvp_kernels.backends.torch_compose import (
     FinishedPlanes,
     Plane,
@@ -38,26 +40,45 @@ from fgvp_kernels.regions import (
 
 # Working memory of one chunk of candidates.
 _CHUNK_BYTES = 256 << 20
+# The same where threads of the host draw a chunk each: about a millisecond's work.
+_SHARED_CHUNK_BYTES = 64 << 20
+# A thread gets so many bytes of pictures to copy, at least.
+_COPIED_BYTES = 4 << 20
+# An image of so many pixels keeps one ATen thread busy for longer than another may be waited for.
+_PIXELS_PER_THREAD = 1 << 20
 
 
 def render(batch: RenderBatch, out: torch.Tensor) -> None:
     """Draw every candidate of ``batch`` in every mode into ``out [K, ΣN, 3, h, w]``."""
-    specs = batch.settings.specs
+    if out.device.type != "cpu" or batch.records_gradients:
+        for image in batch.images:
+            _draw_image(image, batch, out, threads=1)
+        return
+    threads = torch.get_num_threads()
     for image in batch.images:
-        dtype = work_dtype(image, batch.settings)
-        line, tint = (
-            color_rows(color, image.rows).to(image.image.device, dtype)
-            for color in (batch.line_color, batch.tint_color)
-        )
-        colors = Colors(line, tint)
-        pictures = out[:, image.rows]  # [K, N, 3, h, w]
-        size = (out.shape[3], out.shape[4])
-        whole = [k for k, spec in enumerate(specs) if not spec.crop]
-        crops = [k for k, spec in enumerate(specs) if spec.crop]
-        if whole:
-            _ImageDrawing(image, size, colors, batch.settings).draw(whole, pictures)
-        if crops:
-            _draw_crops(image, size, colors, batch.settings, crops, pictures)
+        few = 1 + image.size[0] * image.size[1] // _PIXELS_PER_THREAD
+        # Threads that help do not know of the caller's autocast, which is not meant for pictures.
+        with aten_threads(few), torch.autocast("cpu", enabled=False):
+            _draw_image(image, batch, out, threads)
+
+
+def _draw_image(image: Candidates, batch: RenderBatch, out: torch.Tensor, threads: int) -> None:
+    """Draw the candidates of one image, on that many threads of the host."""
+    specs = batch.settings.specs
+    dtype = work_dtype(image, batch.settings)
+    line, tint = (
+        color_rows(color, image.rows).to(image.image.device, dtype)
+        for color in (batch.line_color, batch.tint_color)
+    )
+    colors = Colors(line, tint)
+    pictures = out[:, image.rows]  # [K, N, 3, h, w]
+    size = (out.shape[3], out.shape[4])
+    whole = [k for k, spec in enumerate(specs) if not spec.crop]
+    crops = [k for k, spec in enumerate(specs) if spec.crop]
+    if whole:
+        _ImageDrawing(image, size, colors, batch.settings).draw(whole, pictures, threads)
+    if crops:
+        _draw_crops(image, size, colors, batch.settings, crops, pictures)
 
 
 def work_dtype(image: Candidates, settings: Settings) -> torch.dtype:
@@ -131,29 +152,89 @@ class _ImageDrawing:
         self.planes: dict[Effect, Plane] = {}
         self.finished: dict[tuple[Effect, bool], FinishedPlanes] = {}
 
-    def draw(self, modes: list[int], pictures: torch.Tensor) -> None:
+    def draw(self, modes: list[int], pictures: torch.Tensor, threads: int = 1) -> None:
         """Draw the modes of these indices into ``pictures [K, N, 3, h, w]``."""
+        masks, resampling = self.image.masks, self.resampling
+        # Selecting by a binary mask takes many short calls, between which threads would wait for
+        # Python's lock: there they only copy. Soft masks and bicubic resampling take long ones.
+        whole_chunks = threads > 1 and (masks.soft or isinstance(resampling, BicubicMatrices))
+        limit = _SHARED_CHUNK_BYTES if whole_chunks else _CHUNK_BYTES
+        step = max(1, limit // self._bytes_per_candidate())
+        if not whole_chunks:
+            for start in range(0, masks.count, step):
+                rows = slice(start, min(start + step, masks.count))
+                self._draw_rows(modes, rows, pictures, threads)
+            return
+        # The first candidate alone: with it the planes are made, which the others share.
+        edges = [*range(min(masks.count, 1)), *range(1, masks.count, step), masks.count]
+        chunks = [slice(*pair) for pair in pairwise(edges)]
+
+        def draw_chunk(rows: slice) -> None:
+            self._draw_rows(modes, rows, pictures, 1)
+
+        for rows in chunks[:1]:
+            draw_chunk(rows)
+        with aten_threads(1), shared_out(draw_chunk, chunks[1:], threads):
+            pass
+
+    def _draw_rows(
+        self, modes: list[int], rows: slice, pictures: torch.Tensor, threads: int
+    ) -> None:
+        """:meth:`draw` these candidates."""
         height, width = self.frame.visible
-        if self.frame.fit == "pad":
-            for k in modes:
-                pictures[k].zero_()
-        count = self.image.masks.count
-        step = max(1, _CHUNK_BYTES // self._bytes_per_candidate())
-        for start in range(0, count, step):
-            rows = slice(start, min(start + step, count))
-            coverage: dict[tuple[Region, bool], Coverage] = {}
-            for k in modes:
-                spec = self.settings.specs[k]
-                key = (spec.region, spec.effect is Effect.OUTLINE)
+        if _bytes_of(pictures[0, rows]) < _COPIED_BYTES:
+            threads = 1
+        coverage: dict[tuple[Region, bool], Coverage] = {}
+        for k in modes:
+            spec = self.settings.specs[k]
+            key = (spec.region, spec.effect is Effect.OUTLINE)
+            windows = list(self._windows(rows))
+            targets = pictures[k, :, :, :height, :width]  # [N, 3, y, x]
+            if self.frame.fit == "pad":
+                pictures[k, rows].zero_()
+            with shared_out(_copy, self._unmarked(spec, windows, targets, threads), threads):
                 if key not in coverage and spec.region is not Region.NOTHING:
                     coverage[key] = self._coverage(spec, rows, coverage)
-                for part, origin in self._windows(rows):
-                    target = pictures[k, part, :, :height, :width]
-                    if spec.region is Region.NOTHING:
-                        self._copy_plane(spec, part, origin, target)
-                    else:
-                        shown = coverage[key].of_rows(part.start - start, part.stop - start)
-                        self._compose(spec, part, shown, origin, target)
+            if spec.region is Region.NOTHING:
+                continue
+            for part, origin in windows:
+                shown = coverage[key].of_rows(part.start - rows.start, part.stop - rows.start)
+                self._compose(spec, part, shown, origin, targets[part])
+
+    def _unmarked(
+        self,
+        spec: ModeSpec,
+        windows: list[tuple[slice, tuple[int, int]]],
+        targets: torch.Tensor,
+        threads: int,
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """What to copy where, before regions are marked: parts of ``targets [N, 3, y, x]``.
+
+        Nothing where :meth:`_compose` writes every pixel itself.
+        """
+        bicubic = isinstance(self.resampling, BicubicMatrices)
+        if not (spec.region is Region.NOTHING or bicubic or self._selects_by_bits(spec)):
+            return []
+        effect = spec.effect if spec.outside or spec.region is Region.NOTHING else Effect.NOTHING
+        copies: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for part, origin in windows:
+            target, (y, x) = targets[part], self._shown(origin)
+            picture = self.plane(effect, part).finished[..., y, x].expand_as(target)
+            shares = max(1, min(threads - 1, _bytes_of(target) // _COPIED_BYTES))
+            step = -(-len(target) // shares)
+            for start in range(0, len(target), step):
+                copies.append((target[start : start + step], picture[start : start + step]))
+        return copies
+
+    def _selects_by_bits(self, spec: ModeSpec) -> bool:
+        """Whether :meth:`_compose` only changes what a region reaches, of a drawing not resampled.
+
+        That is on a CPU, of binary regions and where no gradients are recorded.
+        """
+        soft = self.image.masks.soft and spec.region is Region.MASK
+        binary = not soft or spec.effect is Effect.OUTLINE
+        levels = self.canvas.levels
+        return levels.device.type == "cpu" and binary and not levels.requires_grad
 
     def plane(self, effect: Effect, rows: slice) -> Plane:
         """The picture of these candidates under an effect."""
@@ -232,13 +313,6 @@ class _ImageDrawing:
         )
         return y, x
 
-    def _copy_plane(
-        self, spec: ModeSpec, rows: slice, origin: tuple[int, int], target: torch.Tensor
-    ) -> None:
-        """Draw a mode without a region into ``target [n, 3, y, x]``: no mask is looked at."""
-        y, x = self._shown(origin)
-        target.copy_(self.plane(spec.effect, rows).finished[..., y, x].expand_as(target))
-
     def _compose(
         self,
         spec: ModeSpec,
@@ -268,8 +342,16 @@ class _ImageDrawing:
         if self.frame.visible != self.frame.scaled:
             planes = planes.window(y, x)
             coverage = Coverage.of(coverage.values[:, y, x])
-        tracked = planes.inside.requires_grad or planes.outside.requires_grad
-        if target.device.type == "cpu" and not tracked:
+        if self._selects_by_bits(spec):
             select_by_bits(planes, coverage, self.resampling, target)
         else:
             target.copy_(select(planes, coverage.values, self.resampling))
+
+
+def _copy(target_and_picture: tuple[torch.Tensor, torch.Tensor]) -> None:
+    target, picture = target_and_picture
+    target.copy_(picture)
+
+
+def _bytes_of(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

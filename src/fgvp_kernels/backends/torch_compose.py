@@ -138,7 +138,7 @@ def select(planes: FinishedPlanes, bits: torch.Tensor, taps: SquashTaps | None) 
 def select_by_bits(
     planes: FinishedPlanes, coverage: Coverage, taps: SquashTaps | None, target: torch.Tensor
 ) -> None:
-    """:func:`select` on the CPU: copy the outside plane, then change only what a mask reaches.
+    """:func:`select` on the CPU, where ``target`` shows the outside plane and no more is changed.
 
     ``outside ^ (change & word)`` with a word of ones or zeros is several times faster than a
     selection by a mask of bools.
@@ -147,9 +147,8 @@ def select_by_bits(
         planes: Finished planes in the dtype of ``target``.
         coverage: Binary coverage of the canvas.
         taps: The squash, or None.
-        target: ``[n, 3, h, w]``; written.
+        target: ``[n, 3, h, w]``, the outside plane for each; written where a mask reaches.
     """
-    target.copy_(planes.outside.expand_as(target))
     pictures = _integers(target)
     pixels = coverage.values.numpy()  # [n, h, w]
     boxes = coverage.boxes
@@ -213,13 +212,12 @@ def draw_bicubic(
         matrices: ``R``.
         settings: Of the call.
         origin: Top left corner (y, x) of the window that ``target`` shows.
-        target: Written.
+        target: The finished outside plane for each; written where a mask reaches.
     """
     y, x = (
         slice(start, start + length) for start, length in zip(origin, target.shape[2:], strict=True)
     )
     base = outside.scaled[..., y, x]  # [1 | n, 3, y, x]
-    target.copy_(outside.finished[..., y, x].expand_as(target))
     change = inside.levels - outside.levels  # [1 | n, 3, H, W]
     rows, columns = matrices.rows[y], matrices.columns[x]
     boxes = coverage.boxes if coverage.boxes is not None else tight_boxes_of(coverage.values)
