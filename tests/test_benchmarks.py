@@ -20,10 +20,15 @@ def run(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]
 
 def test_bench_cpu(tmp_path):
     path = tmp_path / "cpu.json"
-    done = run("bench_cpu.py", "--size", "48", "--masks", "3", "--rounds", "2", "--json", str(path))
+    done = run(
+        "bench_cpu.py", "--size", "48", "--masks", "3", "--rounds", "2", "--neighbours", "1",
+        "--json", path,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     record = json.loads(path.read_text())
-    assert record["settings"] == {"size": 48, "masks": 3, "rounds": 2}
+    assert record["settings"] == {"size": 48, "masks": 3, "rounds": 2, "neighbours": 1}
+    assert record["times_as_fast"].keys() == record["milliseconds"].keys()
+    assert record["times_as_fast"]["Pillow, per candidate, fp32"] == 1.0
     assert record["mean_difference_levels"] < 0.5
     assert {"cpu", "versions", "commit", "threads"} <= set(record["environment"])
     for timing in record["milliseconds"].values():
