@@ -95,15 +95,18 @@ def _one_pass(cumulative: torch.Tensor, length: int) -> torch.Tensor:
     return torch.diff(up_to, dim=1, prepend=torch.zeros_like(up_to[:, :1]))
 
 
-def resize_matrix(source: int, target: int, kernel: str = "bicubic") -> torch.Tensor:
+def resize_matrix(
+    source: int, target: int, kernel: str = "bicubic", rows: range | None = None
+) -> torch.Tensor:
     """Antialiased resize of an axis as Pillow does it: float64 ``[target, source]``.
 
     The filter (``"bicubic"`` with a = -0.5, or ``"bilinear"``) is stretched by the scale when
-    shrinking, cut at the border and normalised.
+    shrinking, cut at the border and normalised. ``rows`` are the rows to make, instead of all.
     """
     scale = source / target
     stretch = max(scale, 1.0)
-    centre = (_range(0, target)[:, None] + 0.5) * scale  # [target, 1]
+    rows = range(target) if rows is None else rows
+    centre = (_range(rows.start, rows.stop)[:, None] + 0.5) * scale  # [target, 1]
     pixel = _range(0, source)[None, :] + 0.5  # [1, source]
     x = ((pixel - centre) / stretch).abs()  # [target, source]
     if kernel == "bilinear":

@@ -96,12 +96,13 @@ class Settings:
     def affine(self, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """``scale`` and ``shift`` for levels ``[n, 3, h, w]``, on their device and of their type.
 
-        ``[3, 1, 1]`` each; ``[3, h, w]`` for small pictures on a CPU, where three values that are
-        broadcast take thrice as long.
+        ``[3, 1, 1]`` each; on a CPU, where three values that are broadcast take thrice as long,
+        ``[3, h, w]`` for small pictures and ``[3, 1, w]`` for others.
         """
         height, width = like.shape[2:]
-        small = like.device.type == "cpu" and height * width <= _REPEATED_PIXELS
-        shape = (3, height, width) if small else (3, 1, 1)
+        shape = (3, 1, 1)
+        if like.device.type == "cpu":
+            shape = (3, height if height * width <= _REPEATED_PIXELS else 1, width)
 
         def make() -> tuple[torch.Tensor, torch.Tensor]:
             pair = torch.tensor((self.scale, self.shift), dtype=like.dtype, device=like.device)

@@ -21,6 +21,12 @@ from fgvp_kernels.options import Fit
 
 Size = tuple[int, int]  # (height, width) in pixels
 
+# An axis so many times as long as what is shown of it, in a frame of more than so many pixels, is
+# drawn in part only.
+_THIN_RATIO, _THIN_PIXELS = 8, 1 << 20
+# Pixels that a canvas or a scaled frame may have; more do not fit into 32-bit indices.
+LARGEST_FRAME = 2**31 - 1
+
 _Indices: TypeAlias = npt.NDArray[np.int64]
 _Weights: TypeAlias = npt.NDArray[np.float32]
 
@@ -57,6 +63,17 @@ class Frame:
         """The part of ``output`` that shows the image: all of it, except under ``"pad"``."""
         return (min(self.scaled[0], self.output[0]), min(self.scaled[1], self.output[1]))
 
+    def is_thin(self, axis: int) -> bool:
+        """Whether an axis (0 or 1) is far longer than what the output shows of it."""
+        lengths = self.scaled if self.order is Order.RENDER_FIRST else self.canvas
+        large = lengths[0] * lengths[1] > _THIN_PIXELS
+        return large and lengths[axis] > _THIN_RATIO * self.visible[axis]
+
+    @property
+    def thin(self) -> bool:
+        """Whether either axis is thin."""
+        return self.is_thin(0) or self.is_thin(1)
+
     @property
     def moves(self) -> bool:
         """Whether every candidate is shown in a window about its own box."""
@@ -79,7 +96,11 @@ class Frame:
 
 
 def make_frame(image: Size, size: Size | None, order: Order, fit: Fit) -> Frame:
-    """Return the frame of an image of size ``image`` drawn into pictures of size ``size``."""
+    """Return the frame of an image of size ``image`` drawn into pictures of size ``size``.
+
+    Raises:
+        ValueError: The short side at ``size`` would make the long one longer than can be drawn.
+    """
     if size is None:
         return Frame(image, image, image, image, order, fit)
     if fit == "squash":
@@ -91,6 +112,13 @@ def make_frame(image: Size, size: Size | None, order: Order, fit: Fit) -> Frame:
         canvas = scaled
     if order is Order.RENDER_FIRST:
         canvas = image
+    for height, width in (canvas, scaled):
+        if height * width > LARGEST_FRAME and (height, width) != image:
+            raise ValueError(
+                f"size={size} is too large for a picture, or a crop, of {image[0]}x{image[1]} "
+                f"pixels: with its short side at that size it would have {height}x{width}, more "
+                f"than {LARGEST_FRAME} pixels"
+            )
     return Frame(image, canvas, scaled, size, order, fit)
 
 
@@ -116,24 +144,32 @@ class Taps:
     fraction: torch.Tensor
 
 
-def bilinear_taps(source: int, target: int) -> Taps:
-    """Return the taps that resize an axis of ``source`` pixels to ``target`` pixels."""
-    # Kept as arrays: not as tensors, which a compiler may be tracing.
-    tables = kept(("taps of an axis", source, target), lambda: tap_tables([source], [target]))
+def bilinear_taps(source: int, target: int, pixels: torch.Tensor | None = None) -> Taps:
+    """Return the taps that resize an axis of ``source`` pixels to ``target`` pixels.
+
+    ``pixels`` are the targets whose taps are wanted, int64; all without it.
+    """
+    if pixels is None:
+        # Kept as arrays: not as tensors, which a compiler may be tracing.
+        tables = kept(("taps of an axis", source, target), lambda: tap_tables([source], [target]))
+    else:
+        tables = tap_tables([source], [target], pixels.numpy())
     first, second, fraction = (torch.from_numpy(table[0]) for table in tables)
     return Taps(first, second, fraction)
 
 
 def tap_tables(
-    sources: Sequence[int], targets: Sequence[int]
+    sources: Sequence[int], targets: Sequence[int], pixels: _Indices | None = None
 ) -> tuple[_Indices, _Indices, _Weights]:
     """The taps of several axes at once: first, second and fraction, ``[n, max(targets)]`` each.
 
-    Beyond an axis's target they go on as if it were longer, within its source.
+    Beyond an axis's target they go on as if it were longer, within its source. ``pixels`` are the
+    targets whose taps are wanted, instead of all.
     """
+    pixels = np.arange(max(targets)) if pixels is None else pixels
     last = np.array(sources, np.int64)[:, None] - 1  # [n, 1]
     scale = np.array(sources, np.float32)[:, None] / np.array(targets, np.float32)[:, None]
-    position = (np.arange(max(targets), dtype=np.float32) + np.float32(0.5)) * scale
+    position = (pixels.astype(np.float32) + np.float32(0.5)) * scale
     position = np.maximum(position - np.float32(0.5), np.float32(0.0))  # [n, L]
     first = np.minimum(position.astype(np.int64), last)
     fraction = np.clip(position - first.astype(np.float32), 0.0, 1.0).astype(np.float32)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from fgvp_kernels.device_tables import content_tables
+from fgvp_kernels.device_tables import HOST, content_tables
 from fgvp_kernels.frames import Size, Taps, bilinear_taps
 from fgvp_kernels.mask_forms import MaskLogits, PackedMasks, tensor_of
 from fgvp_kernels.rle import Runs, decode_runs, tight_box
@@ -105,8 +105,20 @@ class MaskStack(ABC):
         masks = self.dense(start, stop)
         return Coverage(masks, tight_boxes_of(masks))
 
-    def on_canvas(self, start: int, stop: int, canvas: Size) -> Coverage:
-        """The same masks in the drawing frame, (h, w) = ``canvas``."""
+    def on_canvas(
+        self,
+        start: int,
+        stop: int,
+        canvas: Size,
+        rows: torch.Tensor | None = None,
+        columns: torch.Tensor | None = None,
+    ) -> Coverage:
+        """The same masks in the drawing frame, (h, w) = ``canvas``, or at pixels of it.
+
+        ``rows`` and ``columns`` are those pixels, int64; None for all.
+        """
+        if rows is not None or columns is not None:
+            return Coverage.of(_at_pixels(self.dense(start, stop), canvas, rows, columns))
         if worth_boxes(self.device, canvas):
             covered = self.dense_in_boxes(start, stop)
         else:
@@ -239,16 +251,29 @@ class LogitMasks(MaskStack):
     def dense(self, start: int, stop: int) -> torch.Tensor:
         return self._threshold_at(start, stop, self.size)
 
-    def on_canvas(self, start: int, stop: int, canvas: Size) -> Coverage:
+    def on_canvas(
+        self,
+        start: int,
+        stop: int,
+        canvas: Size,
+        rows: torch.Tensor | None = None,
+        columns: torch.Tensor | None = None,
+    ) -> Coverage:
         if self.form.at == "image":
-            return super().on_canvas(start, stop, canvas)
-        return Coverage.of(self._threshold_at(start, stop, canvas))
+            return super().on_canvas(start, stop, canvas, rows, columns)
+        logits = self._in_input_frame(start, stop)
+        if rows is not None or columns is not None:
+            return Coverage.of(_at_pixels(logits, canvas, rows, columns) > 0)
+        return Coverage.of(_interpolate(logits, canvas) > 0)
 
     def _threshold_at(self, start: int, stop: int, size: Size) -> torch.Tensor:
+        return _interpolate(self._in_input_frame(start, stop), size) > 0
+
+    def _in_input_frame(self, start: int, stop: int) -> torch.Tensor:
         side = max(self.form.input_size)
         logits = _interpolate(self.logits[start:stop].float(), (side, side))  # [n, side, side]
         height, width = self.form.input_size  # without the padding
-        return _interpolate(logits[:, :height, :width], size) > 0
+        return logits[:, :height, :width]
 
 
 class NoMasks(MaskStack):
@@ -283,6 +308,25 @@ def _interpolate(maps: torch.Tensor, size: Size) -> torch.Tensor:
     if len(maps) == 0:
         return maps.new_zeros(0, *size)
     return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _at_pixels(
+    maps: torch.Tensor, canvas: Size, rows: torch.Tensor | None, columns: torch.Tensor | None
+) -> torch.Tensor:
+    """Pixels of maps ``[n, H, W]`` resized to ``canvas``: bits by any tap, else interpolated."""
+    taps = []
+    for axis, pixels in ((1, rows), (2, columns)):
+        pixels = torch.arange(canvas[axis - 1], device=HOST) if pixels is None else pixels
+        taps.append(bilinear_taps(maps.shape[axis], canvas[axis - 1], pixels))
+    if maps.dtype == torch.bool:
+        return _any_tap(maps, *taps)
+    for axis, (along, shape) in enumerate(zip(taps, ((-1, 1), (-1,)), strict=True), start=1):
+        first, second = (
+            maps.index_select(axis, pixels.to(maps.device))
+            for pixels in (along.first, along.second)
+        )
+        maps = torch.lerp(first, second, along.fraction.to(maps).view(shape))
+    return maps
 
 
 def _any_tap(masks: torch.Tensor, taps_y: Taps, taps_x: Taps) -> torch.Tensor:

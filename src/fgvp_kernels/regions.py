@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from fgvp_kernels.device_tables import HOST
 from fgvp_kernels.ellipses import FARTHEST, NOWHERE, ellipse_runs, half_width, ring_runs
 from fgvp_kernels.frames import Order, Size
 from fgvp_kernels.mask_stacks import windows
@@ -109,26 +110,35 @@ def _box_runs(low: torch.Tensor, high: torch.Tensor, half: int | None, height: i
     return runs.nan_to_num(NOWHERE).int()
 
 
-def draw_shapes(shapes: Shapes, canvas: Size, boxes: torch.Tensor | None = None) -> torch.Tensor:
+def draw_shapes(
+    shapes: Shapes,
+    canvas: Size,
+    boxes: torch.Tensor | None = None,
+    rows: torch.Tensor | None = None,
+    columns: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Bits of ``shapes`` on the canvas.
 
     Args:
         shapes: n shapes.
         canvas: (h, w).
         boxes: :meth:`Shapes.boxes`, to look nowhere else.
+        rows, columns: int64 pixels of the canvas, to draw those alone; then without ``boxes``.
 
     Returns:
         bool ``[n, h, w]``.
     """
-    runs = shapes.runs[..., None]  # [n, 4, h, 1]
-    x = torch.arange(canvas[1], dtype=torch.int32, device=runs.device)
+    runs = shapes.runs if rows is None else shapes.runs.index_select(2, rows.to(shapes.runs.device))
+    runs = runs[..., None]  # [n, 4, h, 1]
+    x = torch.arange(canvas[1], device=HOST) if columns is None else columns
+    x = x.to(runs.device, torch.int32)  # [w]
     negated = -x
-    bits = torch.zeros(len(runs), *canvas, dtype=torch.bool, device=runs.device)
-    for part, rows, columns in windows(boxes, *bits.shape):
-        first, end, second, last = runs[part, :, rows].unbind(1)  # [m, y, 1]
-        across, back = x[columns], negated[columns]
+    bits = torch.zeros(len(runs), runs.shape[2], len(x), dtype=torch.bool, device=runs.device)
+    for part, tall, wide in windows(boxes, *bits.shape):
+        first, end, second, last = runs[part, :, tall].unbind(1)  # [m, y, 1]
+        across, back = x[wide], negated[wide]
         one = (across >= first) & (back >= end)  # [m, y, x]
-        torch.logical_or(one, (across >= second) & (back >= last), out=bits[part, rows, columns])
+        torch.logical_or(one, (across >= second) & (back >= last), out=bits[part, tall, wide])
     return bits
 
 

@@ -6,8 +6,7 @@ pixel by pixel from two finished planes, not rendered again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -18,15 +17,17 @@ from fgvp_kernels.backends.torch_compose import (
     Plane,
     blend,
     draw_bicubic,
-    finish,
     finish_planes,
     select,
     select_by_bits,
 )
-from fgvp_kernels.backends.torch_drawing import Canvas, resize_image
-from fgvp_kernels.backends.torch_resampling import BicubicMatrices, resampling_of
+from fgvp_kernels.backends.torch_crops import Window, draw_plain_crops
+from fgvp_kernels.backends.torch_drawing import Canvas, Colors
+from fgvp_kernels.backends.torch_resampling import BicubicMatrices, View
 from fgvp_kernels.batch import Candidates, RenderBatch, Settings, color_rows
-from fgvp_kernels.frames import Size, make_frame
+from fgvp_kernels.device_tables import HOST
+from fgvp_kernels.ellipses import half_width
+from fgvp_kernels.frames import Frame, Size, make_frame
 from fgvp_kernels.mask_stacks import Coverage, WindowMask, worth_boxes
 from fgvp_kernels.modes import COLORED, Effect, ModeSpec, Region
 from fgvp_kernels.regions import (
@@ -50,20 +51,38 @@ _PIXELS_PER_THREAD = 1 << 20
 
 def render(batch: RenderBatch, out: torch.Tensor) -> None:
     """Draw every candidate of ``batch`` in every mode into ``out [K, ΣN, 3, h, w]``."""
+    modes = range(len(batch.settings.specs))
     if out.device.type != "cpu" or batch.records_gradients:
         for image in batch.images:
-            _draw_image(image, batch, out, threads=1)
+            draw(image, batch, modes, out)
         return
     threads = torch.get_num_threads()
     for image in batch.images:
         few = 1 + image.size[0] * image.size[1] // _PIXELS_PER_THREAD
         # Threads that help do not know of the caller's autocast, which is not meant for pictures.
         with aten_threads(few), torch.autocast("cpu", enabled=False):
-            _draw_image(image, batch, out, threads)
+            draw(image, batch, modes, out, threads=threads)
 
 
-def _draw_image(image: Candidates, batch: RenderBatch, out: torch.Tensor, threads: int) -> None:
-    """Draw the candidates of one image, on that many threads of the host."""
+def draw(
+    image: Candidates,
+    batch: RenderBatch,
+    modes: Sequence[int],
+    out: torch.Tensor,
+    *,
+    crops: Sequence[int] | None = None,
+    threads: int = 1,
+) -> None:
+    """Draw one image of a batch.
+
+    Args:
+        image: The image.
+        batch: The call.
+        modes: Indices of the modes to draw.
+        out: ``[K, ΣN, 3, h, w]``; the image's rows are written.
+        crops: The candidates whose crops are wanted; None for all.
+        threads: How many threads of the host may work on it.
+    """
     specs = batch.settings.specs
     dtype = work_dtype(image, batch.settings)
     line, tint = (
@@ -73,12 +92,16 @@ def _draw_image(image: Candidates, batch: RenderBatch, out: torch.Tensor, thread
     colors = Colors(line, tint)
     pictures = out[:, image.rows]  # [K, N, 3, h, w]
     size = (out.shape[3], out.shape[4])
-    whole = [k for k, spec in enumerate(specs) if not spec.crop]
-    crops = [k for k, spec in enumerate(specs) if spec.crop]
+    whole = [k for k in modes if not specs[k].crop]
+    cropped = [k for k in modes if specs[k].crop]
     if whole:
-        _ImageDrawing(image, size, colors, batch.settings).draw(whole, pictures, threads)
-    if crops:
-        _draw_crops(image, size, colors, batch.settings, crops, pictures)
+        frame = make_frame(image.size, size, batch.settings.order, batch.settings.options.fit)
+        for part, candidates in _apart_where_thin(image, frame):
+            drawing = _ImageDrawing(candidates, frame, colors.of(part), batch.settings)
+            drawing.draw(whole, pictures[:, part], threads)
+    if cropped:
+        numbers = range(image.masks.count) if crops is None else crops
+        _draw_crops(image, numbers, colors, batch.settings, cropped, pictures)
 
 
 def work_dtype(image: Candidates, settings: Settings) -> torch.dtype:
@@ -87,74 +110,75 @@ def work_dtype(image: Candidates, settings: Settings) -> torch.dtype:
     return torch.float64 if torch.float64 in dtypes else torch.float32
 
 
-@dataclass(frozen=True, eq=False)
-class Colors:
-    """Line and tint colour of some candidates: levels ``[1, 3]`` or ``[n, 3]`` each."""
-
-    line: torch.Tensor
-    tint: torch.Tensor
-
-    def of(self, rows: slice) -> Colors:
-        """The colours of these candidates."""
-        return Colors(color_rows(self.line, rows), color_rows(self.tint, rows))
-
-    @property
-    def shared(self) -> bool:
-        """All candidates have the same colours."""
-        return len(self.line) == len(self.tint) == 1
-
-
 def _draw_crops(
     image: Candidates,
-    size: Size,
+    numbers: Sequence[int],
     colors: Colors,
     settings: Settings,
     modes: list[int],
     pictures: torch.Tensor,
 ) -> None:
     """Draw modes that crop: each candidate's box is an image of its own, with one candidate."""
-    specs = settings.specs
-    # Crops without a mark differ in nothing but their levels, and are finished all at once.
-    together = settings.options.fit in ("squash", "center_crop")
-    plain = [k for k in modes if together and specs[k].region is Region.NOTHING]
+    specs, order, fit = settings.specs, settings.order, settings.options.fit
+    size = (pictures.shape[3], pictures.shape[4])
+    plain = [k for k in modes if fit != "object_crop" and specs[k].region is Region.NOTHING]
     marked = [k for k in modes if k not in plain]
-    windows = crop_windows(image.boxes, image.size, settings.order)
-    step = max(1, _CHUNK_BYTES // (36 * size[0] * size[1]))
-    for start in range(0, len(windows), step):
-        stop = min(start + step, len(windows))
-        levels: dict[int, list[torch.Tensor]] = {k: [] for k in plain}
-        for i in range(start, stop):
-            left, top, right, bottom = windows[i]
-            y, x, one = slice(top, bottom), slice(left, right), slice(i, i + 1)
-            mask = WindowMask(image.masks, i, y, x)
-            box = image.boxes.new_tensor([[0, 0, right - left, bottom - top]])  # [1, 4]
-            candidate = Candidates(image.image[:, y, x], mask, box, image.first + i)
-            drawing = _ImageDrawing(candidate, size, colors.of(one), settings)
-            if marked:
-                drawing.draw(marked, pictures[:, one])
-            for k in plain:
-                levels[k].append(drawing.unmarked(specs[k].effect))
-        for k, parts in levels.items():
-            pictures[k, start:stop].copy_(finish(torch.cat(parts), settings))
+    all_windows = crop_windows(image.boxes, image.size, order)
+    windows = {i: all_windows[i] for i in numbers}
+    if plain:
+        draw_plain_crops(image.image, windows, colors, settings, plain, pictures)
+    for i, window in windows.items() if marked else ():
+        left, top, right, bottom = window
+        box = image.boxes.new_tensor([[0, 0, right - left, bottom - top]])  # [1, 4]
+        candidate, one = _window_of(image, i, window, box), slice(i, i + 1)
+        frame = make_frame(candidate.size, size, order, fit)
+        _ImageDrawing(candidate, frame, colors.of(one), settings).draw(marked, pictures[:, one])
+
+
+def _apart_where_thin(image: Candidates, frame: Frame) -> Iterator[tuple[slice, Candidates]]:
+    """Candidates that are drawn together: all, unless each shows another part of a long canvas."""
+    if not (frame.thin and frame.moves):
+        yield slice(None), image
+        return
+    window = (0, 0, image.size[1], image.size[0])
+    for i in range(image.masks.count):
+        one = slice(i, i + 1)
+        box = None if image.given_boxes is None else image.given_boxes[one]
+        yield one, _window_of(image, i, window, box)
+
+
+def _window_of(
+    image: Candidates, number: int, window: Window, box: torch.Tensor | None
+) -> Candidates:
+    """A window of an image and of one of its candidates, as an image of its own.
+
+    ``box`` is the candidate's in the window, ``[1, 4]``; None for the tight one of its mask.
+    """
+    left, top, right, bottom = window
+    y, x = slice(top, bottom), slice(left, right)
+    mask = WindowMask(image.masks, number, y, x)
+    return Candidates(image.image[:, y, x], mask, box, image.first + number)
 
 
 class _ImageDrawing:
     """The candidates of one image, drawn on one frame."""
 
-    def __init__(self, image: Candidates, size: Size, colors: Colors, settings: Settings) -> None:
+    def __init__(self, image: Candidates, frame: Frame, colors: Colors, settings: Settings) -> None:
         self.image = image
         self.colors = colors
         self.settings = settings
-        self.frame = make_frame(image.size, size, settings.order, settings.options.fit)
-        levels = resize_image(image.image, self.frame.canvas, work_dtype(image, settings))
-        self.canvas = Canvas(levels, settings.options)
-        self.resampling = resampling_of(self.frame, levels)
+        origin = frame.window_origin()
+        if frame.thin and frame.moves:  # then there is one candidate
+            origin = next(self._windows_in(frame, slice(0, 1)))[1]
+        self.view = View.of(frame, origin, colors.tint)
+        self.frame = self.view.frame
+        self.canvas = Canvas(image.image, self.view, settings.options, colors.tint.dtype)
         self.planes: dict[Effect, Plane] = {}
         self.finished: dict[tuple[Effect, bool], FinishedPlanes] = {}
 
     def draw(self, modes: list[int], pictures: torch.Tensor, threads: int = 1) -> None:
         """Draw the modes of these indices into ``pictures [K, N, 3, h, w]``."""
-        masks, resampling = self.image.masks, self.resampling
+        masks, resampling = self.image.masks, self.view.resampling
         # Selecting by a binary mask takes many short calls, between which threads would wait for
         # Python's lock: there they only copy. Soft masks and bicubic resampling take long ones.
         whole_chunks = threads > 1 and (masks.soft or isinstance(resampling, BicubicMatrices))
@@ -212,7 +236,7 @@ class _ImageDrawing:
 
         Nothing where :meth:`_compose` writes every pixel itself.
         """
-        bicubic = isinstance(self.resampling, BicubicMatrices)
+        bicubic = isinstance(self.view.resampling, BicubicMatrices)
         if not (spec.region is Region.NOTHING or bicubic or self._selects_by_bits(spec)):
             return []
         effect = spec.effect if spec.outside or spec.region is Region.NOTHING else Effect.NOTHING
@@ -240,17 +264,11 @@ class _ImageDrawing:
         """The picture of these candidates under an effect."""
         plane = self.planes.get(effect)
         if plane is None:
-            colors = self.colors.of(rows)
-            levels = self.canvas.changed(effect, colors.line, colors.tint)
-            plane = Plane(levels, self.resampling, self.frame.scaled, self.settings)
+            levels = self.canvas.changed(effect, self.colors.of(rows))
+            plane = Plane(levels, self.view.resampling, self.frame.scaled, self.settings)
             if self.colors.shared or effect not in COLORED:
                 self.planes[effect] = plane
         return plane
-
-    def unmarked(self, effect: Effect) -> torch.Tensor:
-        """Levels ``[1, 3, h, w]`` of one candidate's picture under an effect everywhere."""
-        y, x = self._shown(self.frame.window_origin())
-        return self.plane(effect, slice(0, 1)).shown[..., y, x]
 
     def _bytes_per_candidate(self) -> int:
         image, canvas, output = (
@@ -267,11 +285,14 @@ class _ImageDrawing:
         self, spec: ModeSpec, rows: slice, known: dict[tuple[Region, bool], Coverage]
     ) -> Coverage:
         """What is inside, on the canvas; ``known`` has, and gets, the masks themselves."""
-        canvas, options = self.frame.canvas, self.settings.options
+        view, options = self.view, self.settings.options
+        canvas, pixels = view.canvas, (view.rows, view.columns)
         if spec.region is Region.MASK:
+            if view.is_part and spec.effect is Effect.OUTLINE:
+                return self._outline_in_part(rows)
             masks = known.get((Region.MASK, False))
             if masks is None:
-                masks = self.image.masks.on_canvas(rows.start, rows.stop, canvas)
+                masks = self.image.masks.on_canvas(rows.start, rows.stop, canvas, *pixels)
                 known[Region.MASK, False] = masks
             if spec.effect is Effect.OUTLINE:
                 line = outline_of(masks.values > 0, options.line_width)  # [n, h, w]
@@ -286,8 +307,29 @@ class _ImageDrawing:
         some = self.image.has_box[rows]
         side = min(self.frame.output)
         shapes = region_shapes(spec, boxes, some, canvas, options.line_width, side)
+        if view.is_part:
+            return Coverage.of(draw_shapes(shapes, canvas, None, *pixels))
         around = shapes.boxes(canvas) if worth_boxes(boxes.device, canvas) else None
         return Coverage(draw_shapes(shapes, canvas, around), around)
+
+    def _outline_in_part(self, rows: slice) -> Coverage:
+        """Outlines of masks where the canvas is not drawn as a whole, one candidate at a time."""
+        view, width = self.view, self.settings.options.line_width
+        # A line at a pixel follows from what is set within its reach and two pixels further. Pixels
+        # that only look like neighbours, because those between them are left out, lie beyond.
+        around = [
+            _pixels_about(pixels, half_width(width, view.canvas) + 2, length)
+            for pixels, length in zip((view.rows, view.columns), view.canvas, strict=True)
+        ]
+        lines = []
+        for i in range(rows.start, rows.stop):
+            mask = self.image.masks.on_canvas(i, i + 1, view.canvas, around[0][0], around[1][0])
+            line = outline_of(mask.values > 0, width)
+            for axis, (_, places) in enumerate(around, start=1):
+                if places is not None:
+                    line = line.index_select(axis, places.to(line.device))
+            lines.append(line)
+        return Coverage.of(torch.cat(lines))
 
     def _boxes(self, rows: slice, frame: Size) -> torch.Tensor:
         """Boxes ``[n, 4]`` of the candidates, xyxy in pixels of ``frame``."""
@@ -300,10 +342,14 @@ class _ImageDrawing:
         if self.settings.options.fit != "object_crop":
             yield rows, self.frame.window_origin()
             return
-        boxes = self._boxes(rows, self.frame.scaled)  # [n, 4]
+        yield from self._windows_in(self.frame, rows)
+
+    def _windows_in(self, frame: Frame, rows: slice) -> Iterator[tuple[slice, tuple[int, int]]]:
+        """Each candidate alone, and the top left corner of the window about it."""
+        boxes = self._boxes(rows, frame.scaled)  # [n, 4]
         centres = ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()
         for i, (x, y) in enumerate(centres, start=rows.start):
-            yield slice(i, i + 1), self.frame.window_origin((y, x))
+            yield slice(i, i + 1), frame.window_origin((y, x))
 
     def _shown(self, origin: tuple[int, int]) -> tuple[slice, slice]:
         """Rows and columns of the scaled frame that an output window shows."""
@@ -325,27 +371,28 @@ class _ImageDrawing:
         inside, outside = self.plane(spec.effect, rows), self.plane(Effect.NOTHING, rows)
         if spec.outside:
             inside, outside = outside, inside
-        if isinstance(self.resampling, BicubicMatrices):
-            draw_bicubic(inside, outside, coverage, self.resampling, self.settings, origin, target)
+        resampling = self.view.resampling
+        if isinstance(resampling, BicubicMatrices):
+            draw_bicubic(inside, outside, coverage, resampling, self.settings, origin, target)
             return
         y, x = self._shown(origin)
         if coverage.values.is_floating_point():
-            pictures = blend(inside, outside, coverage.values, self.resampling, self.settings)
+            pictures = blend(inside, outside, coverage.values, resampling, self.settings)
             target.copy_(pictures[..., y, x])
             return
         key = (spec.effect, spec.outside)
         planes = self.finished.get(key)
         if planes is None:
-            planes = finish_planes(inside, outside, self.resampling, self.settings)
+            planes = finish_planes(inside, outside, resampling, self.settings)
             if self.colors.shared:
                 self.finished[key] = planes
         if self.frame.visible != self.frame.scaled:
             planes = planes.window(y, x)
             coverage = Coverage.of(coverage.values[:, y, x])
         if self._selects_by_bits(spec):
-            select_by_bits(planes, coverage, self.resampling, target)
+            select_by_bits(planes, coverage, resampling, target)
         else:
-            target.copy_(select(planes, coverage.values, self.resampling))
+            target.copy_(select(planes, coverage.values, resampling))
 
 
 def _copy(target_and_picture: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -355,3 +402,18 @@ def _copy(target_and_picture: tuple[torch.Tensor, torch.Tensor]) -> None:
 
 def _bytes_of(tensor: torch.Tensor) -> int:
     return tensor.numel() * tensor.element_size()
+
+
+def _pixels_about(
+    pixels: torch.Tensor | None, reach: int, length: int
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """All pixels of an axis within ``reach`` of ``pixels``, and the places of those among them.
+
+    None stands for every pixel.
+    """
+    if pixels is None:
+        return None, None
+    reach = min(reach, length)
+    near = pixels[:, None] + torch.arange(-reach, reach + 1, device=HOST)
+    near = torch.unique(near[(near >= 0) & (near < length)])
+    return near, torch.searchsorted(near, pixels)

@@ -1,18 +1,21 @@
 """From the canvas, where prompts are drawn, to the scaled frame: linear resampling in plain torch.
 
-Nothing is resampled where the two have one size.
+Nothing is resampled where the two have one size. A canvas far longer than what the output shows of
+it is drawn at the pixels that the output samples and nowhere else, so that memory follows input and
+output, not their ratio.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from fgvp_kernels.axis_operators import resize_matrix_on
-from fgvp_kernels.frames import Frame, Order, bilinear_taps
+from fgvp_kernels.axis_operators import resize_matrix, resize_matrix_on
+from fgvp_kernels.device_tables import HOST
+from fgvp_kernels.frames import Frame, Order, Size, bilinear_taps
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,12 @@ class SquashTaps:
             return torch.from_numpy(first), torch.from_numpy(second)
         return maps.index_select(self.axis, self.first), maps.index_select(self.axis, self.second)
 
+    def among(self, pixels: torch.Tensor) -> SquashTaps:
+        """The same taps, counted among these canvas pixels: int64, ascending."""
+        pixels = pixels.to(self.first.device)
+        first, second = (torch.searchsorted(pixels, taps) for taps in (self.first, self.second))
+        return replace(self, first=first, second=second)
+
     def split_window(
         self, bits: np.ndarray[Any, Any], rows: slice, columns: slice
     ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -83,21 +92,77 @@ class BicubicMatrices:
     columns: torch.Tensor
 
     @classmethod
-    def of(cls, frame: Frame, like: torch.Tensor) -> BicubicMatrices:
-        """The matrices of ``frame``, on the device and in the dtype of ``like``."""
-        rows, columns = (
-            resize_matrix_on(source, target, like.device, like.dtype)
-            for source, target in zip(frame.canvas, frame.scaled, strict=True)
-        )
-        return cls(rows, columns)
+    def of(cls, frame: Frame, origin: tuple[int, int], like: torch.Tensor) -> BicubicMatrices:
+        """The matrices of ``frame``, on the device and in the dtype of ``like``.
+
+        Of a thin frame they have no more rows than the window at ``origin`` shows.
+        """
+        matrices = []
+        for axis, (source, target) in enumerate(zip(frame.canvas, frame.scaled, strict=True)):
+            if frame.is_thin(axis):
+                shown = range(origin[axis], origin[axis] + frame.visible[axis])
+                matrices.append(resize_matrix(source, target, rows=shown).to(like))
+            else:
+                matrices.append(resize_matrix_on(source, target, like.device, like.dtype))
+        return cls(*matrices)
+
+    def shown(self, frame: Frame, origin: tuple[int, int]) -> BicubicMatrices:
+        """The rows of both that the window at ``origin`` shows."""
+        parts = []
+        for axis, matrix in enumerate((self.rows, self.columns)):
+            start = 0 if frame.is_thin(axis) else origin[axis]
+            parts.append(matrix[start : start + frame.visible[axis]])
+        return BicubicMatrices(*parts)
 
 
 Resampling = SquashTaps | BicubicMatrices | None
 
 
-def resampling_of(frame: Frame, like: torch.Tensor) -> Resampling:
-    """How a drawing on the canvas becomes ``frame.scaled``; None where they are the same."""
-    if frame.scaled == frame.canvas:
-        return None
-    kind = SquashTaps if frame.order is Order.RESIZE_FIRST else BicubicMatrices
-    return kind.of(frame, like)
+@dataclass(frozen=True, eq=False)
+class View:
+    """What of a frame is drawn, and how it becomes the output.
+
+    Attributes:
+        frame: The sizes of what is drawn: its canvas and scaled frame have nothing that a thin
+            frame's window does not show.
+        canvas: (h, w) of the whole canvas.
+        rows, columns: Pixels of the whole canvas that are drawn, int64, ascending; None for all.
+        resampling: From what is drawn of the canvas to what is drawn of the scaled frame.
+    """
+
+    frame: Frame
+    canvas: Size
+    rows: torch.Tensor | None
+    columns: torch.Tensor | None
+    resampling: Resampling
+
+    @classmethod
+    def of(cls, frame: Frame, origin: tuple[int, int], like: torch.Tensor) -> View:
+        """The view of ``frame`` whose window has its top left corner, (y, x), at ``origin``.
+
+        The corner counts only where the frame is thin. ``like`` has the device and the dtype.
+        """
+        resampling: Resampling = None
+        if frame.scaled != frame.canvas and frame.order is Order.RENDER_FIRST:
+            resampling = BicubicMatrices.of(frame, origin, like)
+        elif frame.scaled != frame.canvas:
+            resampling = SquashTaps.of(frame, like)
+        pixels: list[torch.Tensor | None] = [None, None]
+        canvas, scaled = [*frame.canvas], [*frame.scaled]
+        for axis in (0, 1):
+            if not frame.is_thin(axis):
+                continue
+            shown = torch.arange(origin[axis], origin[axis] + frame.visible[axis], device=HOST)
+            scaled[axis] = len(shown)
+            if isinstance(resampling, SquashTaps):
+                shown = torch.unique(torch.cat([resampling.first, resampling.second])).cpu()
+                resampling = resampling.among(shown)
+            if not isinstance(resampling, BicubicMatrices):
+                pixels[axis], canvas[axis] = shown, len(shown)
+        drawn = replace(frame, canvas=(canvas[0], canvas[1]), scaled=(scaled[0], scaled[1]))
+        return cls(drawn, frame.canvas, pixels[0], pixels[1], resampling)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether some of the canvas is not drawn."""
+        return self.rows is not None or self.columns is not None

@@ -2,19 +2,23 @@
 
 ``triton_drawing`` draws whole images, ``triton_crops`` modes that crop. What candidates do not
 share (the resampling of ``render_first``, windows and colours of their own, crops) is drawn by
-``triton_windows``, and has no gradients here.
+``triton_windows``, and has no gradients here. Thin pictures and crops, whose canvases would be far
+larger than image and output, are drawn by the torch backend on the same device.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
+from fgvp_kernels.backends import torch_backend
 from fgvp_kernels.backends.triton_crops import draw_crops
 from fgvp_kernels.backends.triton_drawing import drawings
 from fgvp_kernels.backends.triton_gradients import render_tracked
 from fgvp_kernels.backends.triton_windows import shares_pictures
-from fgvp_kernels.batch import RenderBatch
-from fgvp_kernels.frames import Order, make_frame
+from fgvp_kernels.batch import Candidates, RenderBatch
+from fgvp_kernels.frames import Frame, Order, make_frame
 
 
 def unsupported(batch: RenderBatch) -> str | None:
@@ -35,10 +39,9 @@ def without_gradients(batch: RenderBatch) -> str | None:
     settings = batch.settings
     if any(spec.crop for spec in settings.specs):
         return "gradients of modes that crop"
-    frames = [
-        make_frame(image.size, settings.size, settings.order, settings.options.fit)
-        for image in batch.images
-    ]
+    frames = [_frame_of(image, batch) for image in batch.images]
+    if any(frame.thin for frame in frames):
+        return "gradients of thin pictures"
     if all(shares_pictures(spec, frames, batch) for spec in settings.specs):
         return None
     if any(frame.moves for frame in frames):
@@ -53,9 +56,19 @@ def render(batch: RenderBatch, out: torch.Tensor) -> None:
     if torch.is_grad_enabled() and out.is_floating_point() and render_tracked(batch, out):
         return
     settings = batch.settings
-    if not all(spec.crop for spec in settings.specs):
-        for drawing in drawings(batch, settings.order, out):
+    whole = [k for k, spec in enumerate(settings.specs) if not spec.crop]
+    if whole:
+        thin = [image for image in batch.images if _frame_of(image, batch).thin]
+        for image in thin:
+            torch_backend.draw(image, batch, whole, out)
+        rest = replace(batch, images=tuple(image for image in batch.images if image not in thin))
+        for drawing in drawings(rest, settings.order, out):
             drawing.draw()
     if any(spec.crop for spec in settings.specs):
         for images in drawings(batch, Order.RENDER_FIRST, out):  # canvases are the images
             draw_crops(images)
+
+
+def _frame_of(image: Candidates, batch: RenderBatch) -> Frame:
+    settings = batch.settings
+    return make_frame(image.size, settings.size, settings.order, settings.options.fit)

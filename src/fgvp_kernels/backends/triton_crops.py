@@ -13,6 +13,7 @@ from itertools import accumulate
 import numpy as np
 import torch
 
+from fgvp_kernels.backends import torch_backend
 from fgvp_kernels.backends.triton_drawing import Drawing
 from fgvp_kernels.backends.triton_geometry import make_mask_taps
 from fgvp_kernels.backends.triton_masks import pack_words, stored
@@ -118,7 +119,13 @@ def draw_crops(drawing: Drawing) -> None:
     words = None
     if masked and not soft:
         words = pack_words(Mode.MASK.spec, drawing.images, drawing.plan, settings)
-    for plan in _plans(drawing, blurs):
+    windows, layout = _windows(drawing), drawing.plan.layout
+    for image, crops in zip(drawing.images, windows, strict=True):
+        frames = [_frame_of(window, settings.order, layout) for window in crops]
+        thin = [i for i, frame in enumerate(frames) if frame.thin]
+        if thin:
+            torch_backend.draw(image, drawing.batch, [k for k, _ in modes], drawing.out, crops=thin)
+    for plan in _plans(windows, drawing, blurs):
         canvases = _cut(drawing.canvas, plan)
         blurred = blur_levels(canvases, plan.blur) if blurs else None
         masks = nothing = Masks(NOTHING, canvases)
@@ -135,15 +142,18 @@ def draw_crops(drawing: Drawing) -> None:
             surfaces.draw(k, inside, plan.tasks, len(plan.tasks), drawing.out[k])
 
 
-def _plans(drawing: Drawing, blurs: bool) -> list[CropPlan]:
+def _windows(drawing: Drawing) -> _Windows:
+    boxes = _boxes_on_host(drawing.images)
+    return tuple(
+        tuple(crop_windows(*pair, drawing.settings.order))
+        for pair in zip(boxes, (image.size for image in drawing.images), strict=True)
+    )
+
+
+def _plans(windows: _Windows, drawing: Drawing, blurs: bool) -> list[CropPlan]:
     """Plans of all candidates, made by an earlier call with the same windows if there was one."""
     order, options = drawing.settings.order, drawing.settings.options
     layout, device = drawing.plan.layout, drawing.device
-    boxes = _boxes_on_host(drawing.images)
-    windows: _Windows = tuple(
-        tuple(crop_windows(*pair, order))
-        for pair in zip(boxes, (image.size for image in drawing.images), strict=True)
-    )
     blur = (options.blur, float(options.sigma)) if blurs and options.sigma > 0 else None
 
     def make() -> list[CropPlan]:
@@ -151,6 +161,11 @@ def _plans(drawing: Drawing, blurs: bool) -> list[CropPlan]:
         return [CropPlan(chunk, layout.images, blur, device) for chunk in chunks]
 
     return kept(("crops", layout, order, blur, blurs, windows), make, device)
+
+
+def _frame_of(window: tuple[int, int, int, int], order: Order, layout: Layout) -> Frame:
+    left, top, right, bottom = window
+    return make_frame((bottom - top, right - left), layout.size, order, layout.fit)
 
 
 def _boxes_on_host(images: Sequence[Candidates]) -> list[torch.Tensor]:
@@ -174,13 +189,13 @@ def _boxes_on_host(images: Sequence[Candidates]) -> list[torch.Tensor]:
 
 
 def _crops(windows: _Windows, order: Order, layout: Layout) -> list[_Crop]:
-    """All candidates, those with canvases of similar shape together."""
+    """All candidates but thin ones, those with canvases of similar shape together."""
     crops = []
     for owner, boxes in enumerate(windows):
-        for number, (left, top, right, bottom) in enumerate(boxes):
-            window = (bottom - top, right - left)
-            frame = make_frame(window, layout.size, order, layout.fit)
-            crops.append(_Crop(owner, number, (top, left), frame))
+        for number, window in enumerate(boxes):
+            frame = _frame_of(window, order, layout)
+            if not frame.thin:
+                crops.append(_Crop(owner, number, (window[1], window[0]), frame))
     return sorted(crops, key=lambda crop: crop.frame.canvas)
 
 
