@@ -194,8 +194,8 @@ def bilinear(values, size):
     for axis, target in enumerate(size):
         source = values.shape[axis]
         scale = np.float32(source) / np.float32(target)
-        at = np.maximum((np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale, 0.5)
-        at = (at - np.float32(0.5)).astype(np.float32)
+        at = np.maximum((np.arange(target) + 0.5) * np.float64(scale) - 0.5, 0)  # rounded once
+        at = at.astype(np.float32)
         first = np.minimum(at.astype(int), source - 1)
         second = np.minimum(first + 1, source - 1)
         shape = [1] * values.ndim

@@ -131,7 +131,8 @@ class Taps:
     """Bilinear sampling of an axis without antialiasing: two source pixels for each target.
 
     ``value[i] = (1 - fraction[i]) · source[first[i]] + fraction[i] · source[second[i]]``, the
-    coordinates computed in float32 as ``torch.nn.functional.interpolate`` computes them.
+    coordinates computed in float32 as ``torch.nn.functional.interpolate`` computes them where there
+    is fused multiply-add (GPUs and today's CPUs): a binary mask has the pixels that it has there.
 
     Attributes:
         first, second: int64 ``[target]``; equal where the fraction is 0, so that "any tap is set"
@@ -169,8 +170,9 @@ def tap_tables(
     pixels = np.arange(max(targets)) if pixels is None else pixels
     last = np.array(sources, np.int64)[:, None] - 1  # [n, 1]
     scale = np.array(sources, np.float32)[:, None] / np.array(targets, np.float32)[:, None]
-    position = (pixels.astype(np.float32) + np.float32(0.5)) * scale
-    position = np.maximum(position - np.float32(0.5), np.float32(0.0))  # [n, L]
+    # One rounding, as fused multiply-add leaves it: what float64 makes of float32 numbers is exact.
+    position = scale.astype(np.float64) * (pixels + 0.5) - 0.5
+    position = np.maximum(position, 0.0).astype(np.float32)  # [n, L]
     first = np.minimum(position.astype(np.int64), last)
     fraction = np.clip(position - first.astype(np.float32), 0.0, 1.0).astype(np.float32)
     second = np.minimum(np.where(fraction > 0, first + 1, first), last)

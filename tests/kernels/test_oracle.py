@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fgvp_kernels import Mode, RenderOptions, render_batch
+from fgvp_kernels.frames import bilinear_taps
 from oracle import CROP_MODES, WHOLE_MODES, render_one
 from tolerances import ORACLE_MAX
 
@@ -136,3 +137,33 @@ def test_luma_and_alpha(luma):
     image, masks = scene(30, 40, seed=8)
     compare(image, masks, "grayscale_reverse_mask", 24, luma=luma)
     compare(image, masks, "mask", 24, alpha=0.25)
+
+
+@pytest.mark.parametrize("source", [1, 2, 9, 31, 33, 75])
+def test_taps_are_the_pixels_that_torch_interpolates(source):
+    """On a pixel's centre, rounding decides whether a target touches its neighbour."""
+    pictures = torch.eye(source).reshape(1, source, 1, source)  # each with one pixel set
+    for target in (5, 49, 55, 93, 99, 144, 224):
+        weights = torch.nn.functional.interpolate(pictures, (1, target), mode="bilinear")
+        taps, touched = bilinear_taps(source, target), torch.zeros(source, target, dtype=torch.bool)
+        for pixels in (taps.first, taps.second):
+            touched[pixels, torch.arange(target)] = True
+        assert torch.equal(touched, weights[0, :, 0] > 0), target
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "options"),
+    [((33, 33), 49, {}), ((40, 9), 55, {}), ((31, 33), 99, {"fit": "pad"})],
+    ids=str,
+)
+def test_enlarged_masks_equal_oracle(shape, size, options):
+    image, masks = scene(*shape, seed=9)
+    for mode in ("blur_reverse_mask", "contour", "crop_mask"):
+        compare(image, masks, mode, size, sigma=5.0, **options)
+
+
+def test_crops_partly_outside_at_native_size_equal_oracle():
+    image, masks = scene(45, 61, seed=10)
+    boxes = np.float32([[-5.5, -6.2, 20.6, 20.5], [50.5, 30.5, 90, 99], [-20, 10, 5, 70]])
+    for order in ("resize_first", "render_first"):
+        compare(image, masks[:3], "crop", None, boxes=boxes, order=order, fit="center_crop")
