@@ -5,8 +5,8 @@ output shows of it, and so would be a matrix that blurs it. Between two pixels o
 canvas is a straight line, so a blurred pixel is a sum over the picture's pixels, whose weights
 follow from the sums of the kernel and of its first moment up to each of them.
 
-The canvas itself has whole levels, this sum has none rounded: over so many pixels they differ by
-less than a hundredth of a level.
+The canvas itself has whole levels, this sum has none rounded: the two differ by less than a level,
+and the less the more pixels the kernel spans.
 """
 
 from __future__ import annotations

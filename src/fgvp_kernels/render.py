@@ -70,7 +70,11 @@ def render_batch(
             boxes without it. Boxes that all lie in [0, 1] and are not whole numbers are taken for
             normalised ones, and refused.
         size: Side of the square pictures, or (h, w), up to 65 536; None keeps the size of the
-            images, which must then all be equal.
+            images, which must then all be equal. An image or crop whose long side, with the short
+            one at ``size``, would make 2³¹ pixels or more is refused. Of an image or crop over 8
+            times as long as what is shown of it and of more than 2²⁰ pixels then, only what is
+            shown is drawn; its blur is that of the enlargement before it is rounded to whole
+            levels.
         order: ``"resize_first"`` draws on the image resized to short side ``size`` (the released
             FGVP code), ``"render_first"`` on the original image (ReCLIP).
         options: How things are drawn; see :class:`RenderOptions`.
