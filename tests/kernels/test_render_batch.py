@@ -261,7 +261,7 @@ def test_line_width():
     image = torch.zeros(3, 41, 41, dtype=torch.uint8)
     masks = torch.zeros(1, 41, 41, dtype=torch.bool)
     masks[0, 10:31, 10:31] = True
-    for width, thickness in [(1, 1), (2, 3), (3, 3), (4, 5)]:
+    for width, thickness in [(1, 1), (2, 3), (3, 5), (4, 5)]:  # as OpenCV draws them
         options = RenderOptions(line_width=width)
         for mode in ("contour", "box"):
             line = render_batch(image, masks, mode, options=options)[0, 0, 20, :25] == 255
