@@ -8,6 +8,7 @@ from pathlib import Path
 from fgvp_eval.boxes import xyxy_from_xywh
 from fgvp_eval.config import Proposals
 from fgvp_eval.detections import detections_path, read_detections
+from fgvp_eval.errors import DataError
 from fgvp_eval.records import Box, Dataset, ImageRecord
 
 
@@ -34,11 +35,20 @@ class Candidates:
             image: The image.
             size: Its height and width: where the detector found nothing, the one candidate is
                 the whole image.
+
+        Raises:
+            DataError: The boxes cannot be pixels of the image.
         """
         found = self._boxes_xywh(image)
         height, width = size
         whole: Box = (0.0, 0.0, float(width), float(height))
-        return tuple(xyxy_from_xywh(box_xywh) for box_xywh in found or (whole,))
+        boxes_xyxy = tuple(xyxy_from_xywh(box_xywh) for box_xywh in found or (whole,))
+        numbers = [number for box_xyxy in boxes_xyxy for number in box_xyxy]
+        if max(numbers) <= 1 < max(size) and not all(number.is_integer() for number in numbers):
+            raise DataError(
+                f"{image.name}: all candidates lie within one pixel; are boxes shares of its sides?"
+            )
+        return boxes_xyxy
 
     def _boxes_xywh(self, image: ImageRecord) -> tuple[Box, ...]:
         if self.detected_xywh is None:

@@ -14,6 +14,7 @@ from fgvp_eval.records import Box, Dataset
 from fgvp_eval.splits import Split
 
 _LOG = logging.getLogger(__name__)
+_MOST_BEYOND = 0.05  # share of boxes that may leave their images before their layout is doubted
 
 
 def detections_path(split: Split, root: Path, given: Path | None) -> Path:
@@ -74,7 +75,8 @@ def read_detections(path: Path, dataset: Dataset) -> tuple[dict[int, tuple[Box, 
         found[image.image_id] = kept
     if dropped:
         _LOG.warning("%s: %d boxes without area are no candidates", path, dropped)
-    _warn_of_corners(found, dataset, path)
+    _LOG.info("%s: boxes are read as xywh", path)
+    _check_layout(found, dataset, path)
     return found, file_sha256(path)
 
 
@@ -86,19 +88,29 @@ def _group(content: FileValue) -> dict[str, list[Any]]:
     return boxes_of
 
 
-def _warn_of_corners(found: dict[int, tuple[Box, ...]], dataset: Dataset, path: Path) -> None:
-    """Say so if boxes leave their image, which xyxy boxes read as xywh do."""
-    outside = 0
+def _check_layout(found: dict[int, tuple[Box, ...]], dataset: Dataset, path: Path) -> None:
+    """Refuse boxes that fit their images as xyxy and not as xywh; warn of those that fit in no way.
+
+    Read in the wrong way they would give low accuracies and no other sign.
+
+    Raises:
+        DataError: More than one box in twenty leaves its image as xywh, and no more as xyxy.
+    """
+    total = beyond = beyond_as_corners = 0
     for image in dataset.images:
-        if image.size is not None:
-            height, width = image.size
-            outside += sum(
-                left + w > width + 1 or top + h > height + 1
-                for left, top, w, h in found[image.image_id]
-            )
-    if outside:
-        _LOG.warning(
-            "%s: %d boxes reach beyond their image; boxes are read as xywh, is the file xyxy?",
-            path,
-            outside,
+        if image.size is None:
+            continue
+        height, width = image.size
+        for left, top, third, fourth in found[image.image_id]:
+            total += 1
+            beyond += left + third > width + 1 or top + fourth > height + 1
+            ordered = left < third <= width + 1 and top < fourth <= height + 1
+            beyond_as_corners += not ordered
+    if beyond > _MOST_BEYOND * total >= beyond_as_corners:
+        raise DataError(
+            f"{path}: {beyond} of {total} boxes reach beyond their image by more than a pixel as "
+            f"xywh, {beyond_as_corners} as xyxy: boxes must be x, y, width, height; is the file "
+            "xyxy?"
         )
+    if beyond:
+        _LOG.warning("%s: %d of %d boxes reach beyond their image", path, beyond, total)

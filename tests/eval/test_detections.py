@@ -58,11 +58,30 @@ def test_boxes_without_area_are_counted(root: Any, caplog: pytest.LogCaptureFixt
     assert "1 boxes without area are no candidates" in caplog.text
 
 
-def test_corners_read_as_sizes_are_noticed(root: Any, caplog: pytest.LogCaptureFixture) -> None:
-    root.save(root.detections() | {"42": [[30, 20, 60, 40]]})
-    with caplog.at_level(logging.WARNING):
+def test_corners_in_the_place_of_sizes_are_refused(root: Any) -> None:
+    corners = {
+        image_id: [[x, y, x + w, y + h] for x, y, w, h in boxes]
+        for image_id, boxes in root.detections().items()
+    }
+    root.save(corners)
+    with pytest.raises(DataError, match=r"of 9 boxes reach .* as xywh, 0 as xyxy.*file xyxy\?"):
         boxes_xyxy(root)
-    assert "1 boxes reach beyond their image" in caplog.text
+
+
+def test_shares_of_the_sides_are_refused(root: Any) -> None:
+    root.save(root.detections() | {"42": [[0.1, 0.2, 0.5, 0.25]]})
+    with pytest.raises(DataError, match="all candidates lie within one pixel"):
+        boxes_xyxy(root)
+
+
+def test_boxes_that_fit_in_no_way_are_a_warning(
+    root: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    root.save(root.detections() | {"42": [[30, 20, 90, 70]]})
+    with caplog.at_level(logging.INFO):
+        boxes_xyxy(root)
+    assert "1 of 7 boxes reach beyond their image" in caplog.text
+    assert "boxes are read as xywh" in caplog.text
 
 
 @pytest.mark.parametrize(
