@@ -12,9 +12,8 @@ from scipy.stats import binomtest
 
 from fgvp_eval.bootstrap import clustered_interval
 from fgvp_eval.boxes import iou_matrix
-from fgvp_eval.records import Box, Prediction
-
-IOU_THRESHOLD = 0.5  # a box is right strictly above it, as in the code of ReCLIP and FGVP
+from fgvp_eval.choice import IOU_THRESHOLD
+from fgvp_eval.records import Prediction
 
 RECALL_RANKS = (1, 2, 3, 5)
 
@@ -107,37 +106,3 @@ def _cause(prediction: Prediction, right: NDArray[np.bool_]) -> Cause | None:
         return "no_candidate"
     before = prediction.pred_before_post
     return "post_flipped" if before is not None and right[before] else "ranked_wrong"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A chosen candidate held against the annotation; fields as in :class:`Prediction`."""
-
-    pred: int
-    gold_xyxy: Box
-    iou: float
-    correct: bool
-    share_correct: float
-
-
-def judge(
-    scores: Sequence[float], candidates_xyxy: Sequence[Box], golds_xyxy: Sequence[Box]
-) -> Choice:
-    """Choose the candidate of the highest score, the first of those that tie, and judge it.
-
-    Args:
-        scores: N scores, N >= 1, all finite or all NaN.
-        candidates_xyxy: N boxes.
-        golds_xyxy: The annotated boxes, any of which counts, at least one.
-    """
-    overlaps = iou_matrix(candidates_xyxy, golds_xyxy)  # [N, G]
-    pred = int(np.argmax(scores))
-    gold = int(np.argmax(overlaps[pred]))
-    right = np.any(overlaps > IOU_THRESHOLD, axis=1)  # [N]
-    return Choice(
-        pred=pred,
-        gold_xyxy=golds_xyxy[gold],
-        iou=float(overlaps[pred, gold]),
-        correct=bool(right[pred]),
-        share_correct=float(right.mean()),
-    )

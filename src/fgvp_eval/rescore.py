@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
+from fgvp_eval.choice import judge
 from fgvp_eval.config import Aggregate
 from fgvp_eval.errors import EXIT_DONE, UsageError
-from fgvp_eval.metrics import judge, measure
+from fgvp_eval.metrics import measure
 from fgvp_eval.postprocess import SentenceLogits, aggregate_modes, final_scores
 from fgvp_eval.presets import Post
 from fgvp_eval.progress import Progress

@@ -8,10 +8,10 @@ import numpy as np
 
 from fgvp_eval.boxes import xyxy_from_xywh
 from fgvp_eval.caption_bank import CaptionBank
+from fgvp_eval.choice import judge
 from fgvp_eval.config import TEXT_COLOR, SplitSettings
 from fgvp_eval.errors import DataError
 from fgvp_eval.masked_image import MaskedImage
-from fgvp_eval.metrics import judge
 from fgvp_eval.picture_batches import ImageFeatures
 from fgvp_eval.postprocess import SentenceLogits, aggregate_modes, final_scores, large_enough
 from fgvp_eval.records import Box, ImageRecord, Prediction, Sample

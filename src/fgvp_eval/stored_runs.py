@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fgvp_eval.boxes import iou_matrix
+from fgvp_eval.choice import IOU_THRESHOLD
 from fgvp_eval.config import Aggregate
 from fgvp_eval.data_files import read_json, read_json_lines
 from fgvp_eval.errors import DataError
 from fgvp_eval.file_values import LARGEST_COORDINATE, FileValue
-from fgvp_eval.metrics import IOU_THRESHOLD
 from fgvp_eval.presets import Post
 from fgvp_eval.records import Box, Prediction
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fgvp_eval.boxes import iou_matrix, xyxy_from_xywh
-from fgvp_eval.metrics import judge, measure
+from fgvp_eval.choice import judge
+from fgvp_eval.metrics import measure
 from fgvp_eval.records import Box, Prediction
 
 

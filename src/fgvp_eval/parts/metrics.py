@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fgvp_eval.bootstrap import clustered_interval
-from fgvp_eval.metrics import IOU_THRESHOLD
+from fgvp_eval.choice import IOU_THRESHOLD
 from fgvp_eval.parts.records import PartResult
 
 

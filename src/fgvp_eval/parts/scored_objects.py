@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvp_eval.metrics import IOU_THRESHOLD
+from fgvp_eval.choice import IOU_THRESHOLD
 
 PartProtocol = Literal["naming", "detection"]
 SeenInput = Literal["object", "image"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
+from fgvp_eval.choice import IOU_THRESHOLD
 from fgvp_eval.demo_models import demo_models_warning
-from fgvp_eval.metrics import IOU_THRESHOLD
 from fgvp_eval.parts.candidates import LEAST_SHARE_INSIDE
 from fgvp_eval.parts.crops import MARGIN
 from fgvp_eval.parts.metrics import PartMetrics

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvp_eval.metrics import IOU_THRESHOLD, Cause, miss_cause
+from fgvp_eval.choice import IOU_THRESHOLD
+from fgvp_eval.metrics import Cause, miss_cause
 from fgvp_eval.records import Prediction
 from fgvp_eval.report.data_uris import jpeg_uri
 from fgvp_eval.report.miss_sample import nearest_candidate
