@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from fgvp_eval.devices import cpu_name
-from fgvp_eval.versions import package_version
+from fgvp_eval.machine.devices import cpu_name
+from fgvp_eval.machine.versions import package_version
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from fgvp_eval.command_options import parse_config
+from fgvp_eval.options.command_line import parse_config
 from fgvp_kernels import Mode
 
 ROOT = Path(__file__).parents[1]

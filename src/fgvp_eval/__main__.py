@@ -16,7 +16,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        from fgvp_eval.cli import run_command  # late, so that Ctrl-C is answered from the start
+        from fgvp_eval.commands.evaluate import (
+            run_command,  # late, so that Ctrl-C is answered from the start
+        )
 
         return run_command(words)
     except KeyboardInterrupt:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from fgvp_eval import journal
-from fgvp_eval.cli import run_command
+from fgvp_eval.commands.evaluate import run_command
+from fgvp_eval.runs import journal
 
 _PATIENCE = 120.0
 # The first line of a journal and the name of the file are brought to the disk before any image.

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from fgvp_eval.cli import run_command
+from fgvp_eval.commands.evaluate import run_command
 from fgvp_eval.demo import models as demo_models
 from fgvp_eval.masks import by_grid
 from fgvp_eval.masks.by_grid import GridSettings

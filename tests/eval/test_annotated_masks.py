@@ -6,9 +6,9 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
+from fgvp_eval.data.annotated_masks import annotated_masks
+from fgvp_eval.data.records import Annotation
 from fgvp_eval.errors import DataError
-from fgvp_eval.masks.annotated import annotated_masks
-from fgvp_eval.records import Annotation
 
 SIZE = (6, 8)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fgvp_eval.ground.annotated_picture import Mark, annotated_picture, color_of
+from fgvp_eval.commands.ground.annotated_picture import Mark, annotated_picture, color_of
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fgvp_eval.data.archives import extract
+from fgvp_eval.data.fetching.archives import extract
 from fgvp_eval.errors import DataError
 
 REFS = "refs(unc).p"

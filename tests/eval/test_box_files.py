@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from fgvp_eval.commands.ground.box_files import GivenBoxes, read_boxes
 from fgvp_eval.errors import DataError
-from fgvp_eval.ground.box_files import GivenBoxes, read_boxes
 
 SIZE = (60, 80)
 XYXY = ((10.0, 20.0, 30.0, 50.0), (0.0, 0.0, 80.0, 60.0))

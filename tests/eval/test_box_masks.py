@@ -8,11 +8,11 @@ from segment_anything import SamPredictor
 from segment_anything.modeling import Sam
 
 from fgvp_eval.demo.models import build_demo_sam
+from fgvp_eval.machine.out_of_memory import ShrinkingBatch
 from fgvp_eval.masks.by_boxes import box_masks
 from fgvp_eval.masks.embedding_cache import EmbeddingCache, embedding_key
 from fgvp_eval.masks.sam_models import SamModel, state_sha256
 from fgvp_eval.masks.sam_prompting import prompt_ready
-from fgvp_eval.out_of_memory import ShrinkingBatch
 
 BOXES_XYXY = tuple((float(k), 2.0 * k, 20.0 + 3 * k, 30.5 + k) for k in range(7))
 

@@ -27,10 +27,10 @@ import pytest
 import torch
 from parts_root import PartsRoot
 
-from fgvp_eval import compare, rescore
-from fgvp_eval.cli import run_command
+from fgvp_eval.commands import compare, rescore
+from fgvp_eval.commands.evaluate import run_command
+from fgvp_eval.commands.ground.__main__ import main as ground
 from fgvp_eval.demo import models as demo_models
-from fgvp_eval.ground.__main__ import main as ground
 from fgvp_eval.report.__main__ import main as report
 
 CASES = 390

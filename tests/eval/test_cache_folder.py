@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fgvp_eval import cache_folder
-from fgvp_eval.cache_folder import made_once, temporary_folder
 from fgvp_eval.errors import StorageError
+from fgvp_eval.machine import cache_folder
+from fgvp_eval.machine.cache_folder import made_once, temporary_folder
 
 
 def full(_: Path) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fgvp_eval import checkout
+from fgvp_eval.machine import checkout
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from fgvp_eval import __main__ as program
-from fgvp_eval import pipeline
-from fgvp_eval.command_options import build_parser
+from fgvp_eval.options.command_line import build_parser
+from fgvp_eval.runs import pipeline
 
 TEST_A = ("--split", "refcoco+_testA", "--sam", "demo", "--clip", "demo")
 
@@ -69,7 +69,7 @@ def test_interrupt_while_modules_load(
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fgvp_eval.cli.run_command", interrupted)
+    monkeypatch.setattr("fgvp_eval.commands.evaluate.run_command", interrupted)
     assert program.main(["--split", "demo"]) == 130
     assert "repeat the run with: python -m fgvp_eval --split demo\n" in capsys.readouterr().err
 

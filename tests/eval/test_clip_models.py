@@ -6,9 +6,14 @@ import open_clip
 import pytest
 import torch
 
-from fgvp_eval import clip_models
-from fgvp_eval.clip_models import check_clip_name, has_local_weights, load_clips, split_ensemble
 from fgvp_eval.demo import models as demo_models
+from fgvp_eval.encoding import clip_models
+from fgvp_eval.encoding.clip_models import (
+    check_clip_name,
+    has_local_weights,
+    load_clips,
+    split_ensemble,
+)
 from fgvp_eval.errors import DataError, UsageError
 
 CPU = torch.device("cpu")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fgvp_eval import compare
-from fgvp_eval.bootstrap import clustered_interval
+from fgvp_eval.commands import compare
+from fgvp_eval.results.bootstrap import clustered_interval
 
 GOLD = [0.0, 0.0, 10.0, 10.0]
 ELSEWHERE = [20.0, 20.0, 30.0, 30.0]

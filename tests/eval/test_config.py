@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from fgvp_eval.cli import parse_config
-from fgvp_eval.config import DEFAULT_CLIP, DEMO_MODES, EvalConfig, Proposals, SplitSettings
+from fgvp_eval.commands.evaluate import parse_config
 from fgvp_eval.errors import UsageError
-from fgvp_eval.splits import DEMO
+from fgvp_eval.options.config import DEFAULT_CLIP, DEMO_MODES, EvalConfig, Proposals, SplitSettings
+from fgvp_eval.options.splits import DEMO
 
 
 def settings(*words: str) -> SplitSettings:

@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 from data_server import DataServer, serving
 
-from fgvp_eval import progress
-from fgvp_eval.data import downloads
 from fgvp_eval.data.__main__ import main
-from fgvp_eval.data.mirrors import rebase, reference_pieces, weights_piece
-from fgvp_eval.data.opening import whats_wrong
-from fgvp_eval.refcoco import read_refcoco
-from fgvp_eval.splits import SPLITS, Counts
+from fgvp_eval.data.fetching import downloads
+from fgvp_eval.data.fetching.mirrors import rebase, reference_pieces, weights_piece
+from fgvp_eval.data.fetching.opening import whats_wrong
+from fgvp_eval.data.refcoco import read_refcoco
+from fgvp_eval.machine import progress
+from fgvp_eval.options.splits import SPLITS, Counts
 
 TEST_A = "refcoco+_testA"
 
@@ -176,7 +176,7 @@ def test_without_a_network_it_ends_at_once(
 def test_server_that_is_down_is_given_up(
     served: DataServer, new: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fgvp_eval.data.acquire._FAILURES_IN_A_ROW", 1)
+    monkeypatch.setattr("fgvp_eval.data.fetching.acquire._FAILURES_IN_A_ROW", 1)
     for name in IMAGES:
         served.errors[f"/{name}"] = [404]
     assert get(served, new, "--jobs", "1") == 3

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from fgvp_eval.candidates import read_candidates
-from fgvp_eval.config import Proposals
+from fgvp_eval.data.candidates import read_candidates
+from fgvp_eval.data.records import Dataset
+from fgvp_eval.data.refcoco import read_refcoco
 from fgvp_eval.errors import DataError
-from fgvp_eval.records import Dataset
-from fgvp_eval.refcoco import read_refcoco
-from fgvp_eval.splits import SPLITS
+from fgvp_eval.options.config import Proposals
+from fgvp_eval.options.splits import SPLITS
 
 SIZE = (48, 64)
 DETECTIONS = Proposals("detections")

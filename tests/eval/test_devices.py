@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 import torch
 
-from fgvp_eval.devices import choose_device, use_one_thread
 from fgvp_eval.errors import UsageError
+from fgvp_eval.machine.devices import choose_device, use_one_thread
 
 CPU = torch.device("cpu")
 

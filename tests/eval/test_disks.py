@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from child_processes import start
 
+from fgvp_eval.commands.ground.__main__ import main as ground
 from fgvp_eval.errors import StorageError
-from fgvp_eval.ground.__main__ import main as ground
-from fgvp_eval.whole_files import write_whole
+from fgvp_eval.machine.whole_files import write_whole
 
 WORDS = ("--split", "refcoco+_testA", "--sam", "demo", "--clip", "demo", "--modes", "crop,D4")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from data_server import DataServer, serving
 
-from fgvp_eval.data.downloads import DownloadError, Patience, UnknownHostError, download
-from fgvp_eval.data.mirrors import Checksum
+from fgvp_eval.data.fetching.downloads import DownloadError, Patience, UnknownHostError, download
+from fgvp_eval.data.fetching.mirrors import Checksum
 
 BODY = bytes(range(256)) * 1200  # 300 kB: several blocks
 NAME = "/refcoco+/refs(unc).p"

@@ -12,15 +12,15 @@ from child_processes import start
 from test_picture_batches import IMAGES
 from test_scorer import CPU, FakeClip, fake
 
-from fgvp_eval import feature_cache, prompt_pictures
-from fgvp_eval.clip_models import ClipModel, PictureSpec
 from fgvp_eval.demo import models as demo_models
-from fgvp_eval.drawing import DrawStyle
-from fgvp_eval.feature_cache import FeatureCache
-from fgvp_eval.masked_image import MaskedImage
-from fgvp_eval.picture_batches import PictureEncoder
-from fgvp_eval.stage_times import StageTimes
-from fgvp_eval.tensor_cache import TensorCache
+from fgvp_eval.encoding import feature_cache, prompt_pictures
+from fgvp_eval.encoding.clip_models import ClipModel, PictureSpec
+from fgvp_eval.encoding.drawing import DrawStyle
+from fgvp_eval.encoding.feature_cache import FeatureCache
+from fgvp_eval.encoding.picture_batches import PictureEncoder
+from fgvp_eval.machine.stage_times import StageTimes
+from fgvp_eval.machine.tensor_cache import TensorCache
+from fgvp_eval.masks.masked_image import MaskedImage
 from fgvp_kernels import RenderOptions, render_batch
 
 CLIP = fake(16, 0, 1.0)
@@ -117,10 +117,10 @@ def test_other_code_and_another_machine_miss(
 def test_a_change_of_any_source_file_misses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = Path(feature_cache.__file__).parent
+    package = Path(feature_cache.__file__).parents[1]
     copied = tmp_path / "fgvp_eval"
     shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
-    monkeypatch.setattr(feature_cache, "__file__", str(copied / "feature_cache.py"))
+    monkeypatch.setattr(feature_cache, "__file__", str(copied / "encoding" / "feature_cache.py"))
     cache, setup = FeatureCache(TensorCache(tmp_path, "features"), CPU), Setup()
 
     def name() -> str:
@@ -136,7 +136,7 @@ def test_a_change_of_any_source_file_misses(
         names.add(name())
         path.write_bytes(content)
     assert len(names) == 1 + len(files)
-    assert copied / "prompt_pictures.py" in files
+    assert copied / "encoding" / "prompt_pictures.py" in files
 
 
 def test_masks_are_no_part_of_the_name_where_no_mask_is_looked_at(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from segment_anything import SamPredictor
 
+from fgvp_eval.commands.gallery import contact_sheet, main
+from fgvp_eval.data.photos import demo_picture, read_demo
 from fgvp_eval.demo.models import load_demo_sam
-from fgvp_eval.gallery import contact_sheet, main
-from fgvp_eval.photos import demo_picture, read_demo
 from fgvp_kernels import Mode, render_batch
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from scipy import ndimage
 
+from fgvp_eval.machine.stage_times import StageTimes
 from fgvp_eval.masks import by_grid
 from fgvp_eval.masks.embedding_cache import EmbeddingCache
 from fgvp_eval.masks.sam_models import load_sam
-from fgvp_eval.parts.grid_candidates import GridCandidates
-from fgvp_eval.stage_times import StageTimes
+from fgvp_eval.tasks.parts.grid_candidates import GridCandidates
 
 CPU = torch.device("cpu")
 PICTURE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from fgvp_eval.boxes import iou_matrix, xyxy_from_xywh
-from fgvp_eval.cli import run_command
-from fgvp_eval.ground.__main__ import main
-from fgvp_eval.photos import demo_picture, read_demo
+from fgvp_eval.commands.evaluate import run_command
+from fgvp_eval.commands.ground.__main__ import main
+from fgvp_eval.data.boxes import iou_matrix, xyxy_from_xywh
+from fgvp_eval.data.photos import demo_picture, read_demo
 
 # Of pycocotools.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fgvp_eval.image_groups import MOST_IMAGES, group_images
+from fgvp_eval.encoding.image_groups import MOST_IMAGES, group_images
 
 
 @pytest.mark.parametrize(

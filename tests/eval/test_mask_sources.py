@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from fgvp_eval.candidates import Candidates
+from fgvp_eval.data.candidates import Candidates
+from fgvp_eval.data.records import Annotation, ImageRecord
 from fgvp_eval.demo.models import build_demo_sam
 from fgvp_eval.masks.by_grid import DEMO_GRID, GridSettings
 from fgvp_eval.masks.cleanup import area_at, clean_mask
@@ -20,7 +21,6 @@ from fgvp_eval.masks.sources import (
     MaskSource,
     UnmaskedBoxes,
 )
-from fgvp_eval.records import Annotation, ImageRecord
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
 SQUARE = [[10, 10, 30, 10, 30, 30, 10, 30]]
@@ -109,7 +109,7 @@ def words(root: Any, random_models: None) -> tuple[object, ...]:
 def test_run_on_masks_of_the_grid(
     run: Any, words: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modes: str
 ) -> None:
-    monkeypatch.setattr("fgvp_eval.split_plan.grid_settings", lambda _: EASY)
+    monkeypatch.setattr("fgvp_eval.tasks.split_plan.grid_settings", lambda _: EASY)
     code, out, err = run(*words, "--proposals", "sam-grid", "--modes", modes, "--out", "run")
     assert code == 0, err
     assert "sam-grid" in out

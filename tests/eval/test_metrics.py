@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from fgvp_eval.boxes import iou_matrix, xyxy_from_xywh
-from fgvp_eval.choice import judge
-from fgvp_eval.metrics import measure
-from fgvp_eval.records import Box, Prediction
+from fgvp_eval.data.boxes import iou_matrix, xyxy_from_xywh
+from fgvp_eval.data.records import Box, Prediction
+from fgvp_eval.results.metrics import measure
+from fgvp_eval.scoring.choice import judge
 
 
 def plain_iou(a: Box, b: Box) -> float:

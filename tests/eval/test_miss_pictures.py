@@ -16,15 +16,15 @@ from child_processes import SYNCS_BEFORE_IMAGES, dying_at_sync, start, start_all
 from PIL import Image
 
 import tolerances
-from fgvp_eval.clip_models import ClipModel, PictureSpec
-from fgvp_eval.drawing import DrawStyle, image_seed
-from fgvp_eval.masked_image import MaskedImage
-from fgvp_eval.records import ImageRecord, Prediction, Sample
-from fgvp_eval.report.data_uris import PROMPT_SIDE
-from fgvp_eval.report.miss_pictures import MissPictures
-from fgvp_eval.report.miss_sample import MissSample
-from fgvp_eval.report.seen_pictures import read_pictures
-from fgvp_eval.stage_times import StageTimes
+from fgvp_eval.data.data_uris import PROMPT_SIDE
+from fgvp_eval.data.records import ImageRecord, Prediction, Sample
+from fgvp_eval.encoding.clip_models import ClipModel, PictureSpec
+from fgvp_eval.encoding.drawing import DrawStyle, image_seed
+from fgvp_eval.machine.stage_times import StageTimes
+from fgvp_eval.masks.masked_image import MaskedImage
+from fgvp_eval.results.miss_pictures import MissPictures
+from fgvp_eval.results.miss_sample import MissSample
+from fgvp_eval.results.seen_pictures import read_pictures
 from fgvp_kernels import RenderOptions, render_batch
 
 CPU = torch.device("cpu")

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from parts_root import HEIGHT, WIDTH, compressed, rectangle
 
+from fgvp_eval.data.parts_records import Part, PartedObject, PartsImage
+from fgvp_eval.data.records import Annotation
 from fgvp_eval.errors import DataError
-from fgvp_eval.parts.candidates import PartCandidates
-from fgvp_eval.parts.object_scoring import ObjectScorer
-from fgvp_eval.parts.records import Part, PartedObject, PartsImage
-from fgvp_eval.parts.scored_objects import Condition, ScoredObject
-from fgvp_eval.records import Annotation
-from fgvp_eval.stage_times import StageTimes
+from fgvp_eval.machine.stage_times import StageTimes
+from fgvp_eval.tasks.parts.candidates import PartCandidates
+from fgvp_eval.tasks.parts.object_scoring import ObjectScorer
+from fgvp_eval.tasks.parts.scored_objects import Condition, ScoredObject
 
 # Object 1 has two parts; object 2 has one, whose mask is broken in one test.
 OBJECTS_XYWH = {1: (20.0, 10.0, 40.0, 40.0), 2: (70.0, 30.0, 40.0, 50.0)}

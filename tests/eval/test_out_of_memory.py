@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from fgvp_eval import prompt_pictures
 from fgvp_eval.demo import models as demo_models
-from fgvp_eval.out_of_memory import ShrinkingBatch, is_out_of_memory
+from fgvp_eval.encoding import prompt_pictures
+from fgvp_eval.machine.out_of_memory import ShrinkingBatch, is_out_of_memory
 from fgvp_kernels import render_batch
 
 

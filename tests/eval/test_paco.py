@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from parts_root import HANDLE, HEIGHT, MUG, WIDTH, PartsRoot, compressed, rectangle, uncompressed
 
+from fgvp_eval.data.annotated_masks import annotated_masks
+from fgvp_eval.data.paco import PUBLISHED, read_paco
+from fgvp_eval.data.part_names import part_text
+from fgvp_eval.data.parts_records import PartCounts
 from fgvp_eval.errors import DataError
-from fgvp_eval.masks.annotated import annotated_masks
-from fgvp_eval.parts.names import part_text
-from fgvp_eval.parts.paco import PUBLISHED, read_paco
-from fgvp_eval.parts.records import PartCounts
-from fgvp_eval.splits import SPLITS
+from fgvp_eval.options.splits import SPLITS
 
 VAL = SPLITS["paco_val"]
 

@@ -8,11 +8,11 @@ import math
 import numpy as np
 import pytest
 
-from fgvp_eval.parts.assignment import assign, subtract_negatives
-from fgvp_eval.parts.candidates import GoldParts, annotated_candidates, found_candidates
-from fgvp_eval.parts.crops import crop_around, mask_iou, share_inside, tight_boxes_xyxy
-from fgvp_eval.parts.metrics import measure_parts
-from fgvp_eval.parts.records import PartResult
+from fgvp_eval.data.parts_records import PartResult
+from fgvp_eval.scoring.assignment import assign, subtract_negatives
+from fgvp_eval.tasks.parts.candidates import GoldParts, annotated_candidates, found_candidates
+from fgvp_eval.tasks.parts.crops import crop_around, mask_iou, share_inside, tight_boxes_xyxy
+from fgvp_eval.tasks.parts.metrics import measure_parts
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (2, 5), (5, 2), (4, 4), (1, 6)])

@@ -12,7 +12,7 @@ from parts_root import PartsRoot
 from test_processes import results
 from test_resuming import SYNCS_BEFORE_IMAGES, dying_at_sync, refusal
 
-from fgvp_eval.parts import pipeline as parts_pipeline
+from fgvp_eval.runs import parts_pipeline
 
 IMAGES = 5
 WORDS = ("--split", "paco_val", "--sam", "demo", "--clip", "demo", "--modes", "crop,D4,none")

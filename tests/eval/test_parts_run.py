@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from parts_root import MUG, RIM, PartsRoot, compressed, rectangle
 
-from fgvp_eval.parts import plan
+from fgvp_eval.tasks.parts import plan
 
 pytestmark = pytest.mark.usefixtures("random_models", "coarse_grid")
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fgvp_eval.commands.gallery import main as gallery
+from fgvp_eval.commands.ground.__main__ import main as ground
+from fgvp_eval.data.images import decode_image
+from fgvp_eval.data.photos import LONGEST_SIDE, demo_picture, read_photo
+from fgvp_eval.data.records import ImageRecord
 from fgvp_eval.errors import DataError, UsageError
-from fgvp_eval.gallery import main as gallery
-from fgvp_eval.ground.__main__ import main as ground
-from fgvp_eval.images import decode_image
-from fgvp_eval.photos import LONGEST_SIDE, demo_picture, read_photo
-from fgvp_eval.records import ImageRecord
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 GREY = PIXELS[..., 0]

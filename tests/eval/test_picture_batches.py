@@ -5,12 +5,12 @@ import pytest
 import torch
 from test_scorer import CPU, FakeClip, fake
 
-from fgvp_eval import picture_batches, prompt_pictures
-from fgvp_eval.clip_models import ClipModel
-from fgvp_eval.drawing import DrawStyle
-from fgvp_eval.masked_image import MaskedImage
-from fgvp_eval.picture_batches import ImageFeatures, PictureEncoder, pictures_at_once
-from fgvp_eval.stage_times import StageTimes
+from fgvp_eval.encoding import picture_batches, prompt_pictures
+from fgvp_eval.encoding.clip_models import ClipModel
+from fgvp_eval.encoding.drawing import DrawStyle
+from fgvp_eval.encoding.picture_batches import ImageFeatures, PictureEncoder, pictures_at_once
+from fgvp_eval.machine.stage_times import StageTimes
+from fgvp_eval.masks.masked_image import MaskedImage
 from fgvp_kernels import Mode, RenderOptions, render_batch
 
 COUNTS = (3, 1, 4)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fgvp_eval import compare, rescore
-from fgvp_eval.relations import relate
+from fgvp_eval.commands import compare, rescore
+from fgvp_eval.scoring.relations import relate
 
 pytestmark = pytest.mark.usefixtures("random_models")
 
@@ -158,7 +158,7 @@ def test_scores_that_are_nan_go_through_all_files(
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is no JSON")
 
-    monkeypatch.setattr("fgvp_eval.postprocess.relate", undefined)
+    monkeypatch.setattr("fgvp_eval.scoring.postprocess.relate", undefined)
     folder = start("run", "--preset", "fgvp-r")
     for path in (*folder.glob("*.jsonl"), folder / "results.json"):
         texts = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]

@@ -6,10 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fgvp_eval.caption_bank import CaptionBank
+from fgvp_eval.data.records import Box, Prediction
 from fgvp_eval.errors import UsageError
-from fgvp_eval.postprocess import SentenceLogits, aggregate_modes, final_scores, large_enough
-from fgvp_eval.records import Box, Prediction
+from fgvp_eval.scoring.caption_bank import CaptionBank
+from fgvp_eval.scoring.postprocess import (
+    SentenceLogits,
+    aggregate_modes,
+    final_scores,
+    large_enough,
+)
 
 CAPTION = "man left of the woman"
 PHRASES = ("man", "the woman")

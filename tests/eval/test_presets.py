@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fgvp_eval.cli import parse_config
-from fgvp_eval.config import SplitSettings
-from fgvp_eval.drawing import DrawStyle, blur_facts, draw_styles, image_seed
-from fgvp_eval.metrics import Metrics
-from fgvp_eval.presets import PRESETS, parse_preset
-from fgvp_eval.tables import TableRow, format_table
+from fgvp_eval.commands.evaluate import parse_config
+from fgvp_eval.encoding.drawing import DrawStyle, blur_facts, draw_styles, image_seed
+from fgvp_eval.options.config import SplitSettings
+from fgvp_eval.options.presets import PRESETS, parse_preset
+from fgvp_eval.results.metrics import Metrics
+from fgvp_eval.results.tables import TableRow, format_table
 from fgvp_kernels import Mode, RenderOptions
 
 # Codes of the visual prompts, kind of CLIP, post-processing and printed numbers of each row.

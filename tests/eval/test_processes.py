@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from child_processes import die, start_all
 
-from fgvp_eval import group_scoring, run_folder
 from fgvp_eval.errors import UsageError
-from fgvp_eval.processes import Processes, processes_from_environment
+from fgvp_eval.machine.processes import Processes, processes_from_environment
+from fgvp_eval.runs import group_scoring, run_folder
 
 IMAGES = 7
 GROUP = 2  # images whose three candidates each fill a batch

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from fgvp_eval import progress as progress_module
-from fgvp_eval.data_files import file_digest
-from fgvp_eval.progress import Progress, duration
+from fgvp_eval.data.data_files import file_digest
+from fgvp_eval.machine import progress as progress_module
+from fgvp_eval.machine.progress import Progress, duration
 
 
 class Terminal(io.StringIO):

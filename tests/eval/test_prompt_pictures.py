@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from fgvp_eval.clip_models import ClipModel, PictureSpec
-from fgvp_eval.drawing import draw_styles
-from fgvp_eval.masked_image import MaskedImage
-from fgvp_eval.prompt_pictures import draw_prompts
-from fgvp_eval.scorer import Scorer
-from fgvp_eval.stage_times import StageTimes
+from fgvp_eval.encoding.clip_models import ClipModel, PictureSpec
+from fgvp_eval.encoding.drawing import draw_styles
+from fgvp_eval.encoding.prompt_pictures import draw_prompts
+from fgvp_eval.machine.stage_times import StageTimes
+from fgvp_eval.masks.masked_image import MaskedImage
+from fgvp_eval.scoring.scorer import Scorer
 from fgvp_kernels import RenderOptions
 
 CPU = torch.device("cpu")

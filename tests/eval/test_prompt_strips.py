@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fgvp_eval.clip_models import PictureSpec
-from fgvp_eval.prompt_strips import as_seen, prompt_strip, stacked
+from fgvp_eval.encoding.clip_models import PictureSpec
+from fgvp_eval.encoding.prompt_strips import as_seen, prompt_strip, stacked
 from fgvp_kernels import render_batch
 
 SPEC = PictureSpec((48, 48), (0.48, 0.46, 0.41), (0.27, 0.26, 0.28))

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from fgvp_eval.detections import detections_path
+from fgvp_eval.data.detections import detections_path
+from fgvp_eval.data.reclip_references import reclip_path
+from fgvp_eval.data.refcoco import read_refcoco
 from fgvp_eval.errors import DataError
-from fgvp_eval.reclip_references import reclip_path
-from fgvp_eval.refcoco import read_refcoco
-from fgvp_eval.splits import SPLITS
+from fgvp_eval.options.splits import SPLITS
 
 TEST_A = SPLITS["refcoco+_testA"]
 

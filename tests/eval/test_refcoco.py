@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from fgvp_eval.data.refcoco import read_refcoco
 from fgvp_eval.errors import DataError
-from fgvp_eval.refcoco import read_refcoco
-from fgvp_eval.splits import SPLITS, Counts
+from fgvp_eval.options.splits import SPLITS, Counts
 
 TEST_A = SPLITS["refcoco+_testA"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fgvp_eval import entity_trees
-from fgvp_eval.entity_trees import load_parser, parse_entities, parser_identity
 from fgvp_eval.errors import UsageError
-from fgvp_eval.relations import phrases_of, relate, softmax
-from fgvp_eval.spatial_relations import SPATIAL_WORDS, relation_named, speaks_of_location
+from fgvp_eval.scoring import entity_trees
+from fgvp_eval.scoring.entity_trees import load_parser, parse_entities, parser_identity
+from fgvp_eval.scoring.relations import phrases_of, relate, softmax
+from fgvp_eval.scoring.spatial_relations import SPATIAL_WORDS, relation_named, speaks_of_location
 
 CASES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "data" / "relation_cases.json").read_text()

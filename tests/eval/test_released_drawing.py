@@ -16,17 +16,17 @@ from test_feature_cache import CLIP, Setup
 from test_mask_sources import IMAGE
 from torch.nn import functional
 
-from fgvp_eval.candidates import Candidates
-from fgvp_eval.clip_models import PictureSpec
+from fgvp_eval.data.candidates import Candidates
 from fgvp_eval.demo import models as demo_models
-from fgvp_eval.drawing import draw_styles
+from fgvp_eval.encoding.clip_models import PictureSpec
+from fgvp_eval.encoding.drawing import draw_styles
+from fgvp_eval.encoding.prompt_pictures import draw_prompts
 from fgvp_eval.errors import DataError
-from fgvp_eval.masked_image import MaskedImage
 from fgvp_eval.masks.embedding_cache import EmbeddingCache
+from fgvp_eval.masks.masked_image import MaskedImage
 from fgvp_eval.masks.sam_models import SamModel, state_sha256
 from fgvp_eval.masks.sam_prompting import moved_to_sam_frame
 from fgvp_eval.masks.sources import BoxPrompts
-from fgvp_eval.prompt_pictures import draw_prompts
 from tolerances import RELEASED_MAX
 
 CPU = torch.device("cpu")

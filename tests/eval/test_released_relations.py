@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from fgvp_eval import relations
-from fgvp_eval.entity_trees import Entity, Link
-from fgvp_eval.postprocess import SentenceLogits, final_scores
-from fgvp_eval.records import Prediction
-from fgvp_eval.relations import relate
+from fgvp_eval.data.records import Prediction
+from fgvp_eval.scoring import relations
+from fgvp_eval.scoring.entity_trees import Entity, Link
+from fgvp_eval.scoring.postprocess import SentenceLogits, final_scores
+from fgvp_eval.scoring.relations import relate
 
 CASES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "data" / "relation_cases.json").read_text()

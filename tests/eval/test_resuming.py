@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from child_processes import SYNCS_BEFORE_IMAGES, dying_at_sync, start
 
-from fgvp_eval import group_scoring, journal, pipeline, run_folder
 from fgvp_eval.errors import UsageError
-from fgvp_eval.journal import Journal
-from fgvp_eval.processes import Processes
-from fgvp_eval.resuming import resume_command
+from fgvp_eval.machine.processes import Processes
+from fgvp_eval.runs import group_scoring, journal, pipeline, run_folder
+from fgvp_eval.runs.journal import Journal
+from fgvp_eval.runs.resuming import resume_command
 
 IMAGES = 6
 GROUP = 2  # images whose three candidates each fill a batch

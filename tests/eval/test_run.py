@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fgvp_eval import pipeline
 from fgvp_eval.demo import models as demo_models
+from fgvp_eval.runs import pipeline
 
 pytestmark = pytest.mark.usefixtures("random_models")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fgvp_eval.data.safe_pickle import load_plain_pickle
 from fgvp_eval.errors import DataError
-from fgvp_eval.safe_pickle import load_plain_pickle
 
 PLAIN = [
     {"a": (1, 2.5, None, True), "b": {"x", "y"}, "c": b"\xff\x00", "d": frozenset({1}), "é": []}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from fgvp_eval import prompt_pictures
-from fgvp_eval.caption_bank import CaptionMean
-from fgvp_eval.clip_models import ClipModel, PictureSpec
-from fgvp_eval.drawing import DrawStyle
-from fgvp_eval.scorer import Scorer
-from fgvp_eval.stage_times import StageTimes
+from fgvp_eval.encoding import prompt_pictures
+from fgvp_eval.encoding.clip_models import ClipModel, PictureSpec
+from fgvp_eval.encoding.drawing import DrawStyle
+from fgvp_eval.machine.stage_times import StageTimes
+from fgvp_eval.scoring.caption_bank import CaptionMean
+from fgvp_eval.scoring.scorer import Scorer
 from fgvp_kernels import RenderOptions, render_batch
 
 CPU = torch.device("cpu")

@@ -1,7 +1,7 @@
 import pytest
 
 from fgvp_eval.errors import UsageError
-from fgvp_eval.splits import SPLITS, parse_splits
+from fgvp_eval.options.splits import SPLITS, parse_splits
 
 
 def names(text: str) -> list[str]:

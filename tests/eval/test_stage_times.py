@@ -3,7 +3,7 @@ import time
 import pytest
 import torch
 
-from fgvp_eval.stage_times import StageTimes, split_line
+from fgvp_eval.machine.stage_times import StageTimes, split_line
 
 
 def _fail_slowly() -> None:

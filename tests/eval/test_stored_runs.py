@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from report_runs import sentence, write_report_run
 
-from fgvp_eval import compare, rescore
+from fgvp_eval.commands import compare, rescore
 from fgvp_eval.errors import DataError
 from fgvp_eval.report.__main__ import main as report
-from fgvp_eval.stored_runs import read_run
+from fgvp_eval.results.stored_runs import read_run
 
 
 @pytest.mark.usefixtures("random_models")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from fgvp_eval.tensor_cache import TensorCache
+from fgvp_eval.machine.tensor_cache import TensorCache
 
 CPU = torch.device("cpu")
 KEY = "ab" * 32

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fgvp_eval.demo import dataset, parts_dataset
-from fgvp_eval.whole_folder import made_whole
+from fgvp_eval.machine.whole_folder import made_whole
 
 JPEG, INSTANCES = "images/train2014/COCO_train2014_000000700001.jpg", "demo/instances.json"
 

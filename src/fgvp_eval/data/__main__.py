@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fgvp_eval.data.acquire import Acquirer
-from fgvp_eval.data.downloads import Patience
-from fgvp_eval.data.inventory import Finding, inspect, inspect_weights
-from fgvp_eval.data.mirrors import WEIGHTS
+from fgvp_eval.data.fetching.acquire import Acquirer
+from fgvp_eval.data.fetching.downloads import Patience
+from fgvp_eval.data.fetching.inventory import Finding, inspect, inspect_weights
+from fgvp_eval.data.fetching.mirrors import WEIGHTS
 from fgvp_eval.errors import (
     EXIT_DONE,
     EXIT_FAILURE,
@@ -23,9 +23,9 @@ from fgvp_eval.errors import (
     EvalError,
     UsageError,
 )
-from fgvp_eval.option_values import data_root_given
-from fgvp_eval.splits import COLLECTIONS, SPLITS, Split, parse_splits
-from fgvp_eval.tool_command import ToolParser, run_tool
+from fgvp_eval.options.splits import COLLECTIONS, SPLITS, Split, parse_splits
+from fgvp_eval.options.tool_command import ToolParser, run_tool
+from fgvp_eval.options.values import data_root_given
 
 _PROGRAM = "python -m fgvp_eval.data"
 _EPILOG = f"""examples:

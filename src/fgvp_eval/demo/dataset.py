@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fgvp_eval.cache_folder import temporary_folder
 from fgvp_eval.demo.annotations import segmentation_of
 from fgvp_eval.demo.expressions import Expression, describe, describe_by_location
 from fgvp_eval.demo.generator_digest import generator_digest
 from fgvp_eval.demo.scenes import Scene, generate_scene
 from fgvp_eval.demo.shapes import SHAPES
-from fgvp_eval.whole_folder import made_whole
+from fgvp_eval.machine.cache_folder import temporary_folder
+from fgvp_eval.machine.whole_folder import made_whole
 
 GENERATOR_VERSION = 1
 DEMO_SEED = 0

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fgvp_eval.cache_folder import temporary_folder
 from fgvp_eval.demo.annotations import segmentation_of
 from fgvp_eval.demo.dataset import JPEG_QUALITY
 from fgvp_eval.demo.generator_digest import generator_digest
 from fgvp_eval.demo.parts_scenes import PLANS, ComposedObject, generate_parts_scene
 from fgvp_eval.demo.scenes import tight_box
-from fgvp_eval.whole_folder import made_whole
+from fgvp_eval.machine.cache_folder import temporary_folder
+from fgvp_eval.machine.whole_folder import made_whole
 
 GENERATOR_VERSION = 1
 PARTS_SEED = 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from segment_anything import SamPredictor
 
-from fgvp_eval.out_of_memory import ShrinkingBatch
-from fgvp_eval.records import Box
+from fgvp_eval.data.records import Box
+from fgvp_eval.machine.out_of_memory import ShrinkingBatch
 
 # Bounds SAM's float masks at its own 1024x1024 canvas and at the image's size.
 BOXES_AT_ONCE = 64

@@ -16,10 +16,10 @@ from segment_anything import SamPredictor
 from segment_anything.utils.amg import build_point_grid
 from torchvision.ops import batched_nms
 
+from fgvp_eval.machine.out_of_memory import ShrinkingBatch
+from fgvp_eval.machine.progress import Progress
 from fgvp_eval.masks.cleanup import clean_masks
 from fgvp_eval.masks.runs import MaskRuns
-from fgvp_eval.out_of_memory import ShrinkingBatch
-from fgvp_eval.progress import Progress
 
 # Float pixels of masks at the image's size that may lie in memory at once: 512 MiB.
 _MOST_PIXELS = 1 << 27

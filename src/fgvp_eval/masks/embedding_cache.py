@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fgvp_eval.cache_folder import cache_folder
-from fgvp_eval.devices import device_name
+from fgvp_eval.machine.cache_folder import cache_folder
+from fgvp_eval.machine.devices import device_name
+from fgvp_eval.machine.tensor_cache import TensorCache
 from fgvp_eval.masks.sam_models import SamModel
-from fgvp_eval.tensor_cache import TensorCache
 
 # To be raised when the code between an image and its embedding changes, or how it is kept.
 _CODE_VERSION = 3

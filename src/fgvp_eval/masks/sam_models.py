@@ -11,8 +11,8 @@ import torch
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
-from fgvp_eval.data_files import file_sha256
-from fgvp_eval.data_sources import sam_source
+from fgvp_eval.data.data_files import file_sha256
+from fgvp_eval.data.data_sources import sam_source
 from fgvp_eval.errors import DataError
 
 _LOG = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from segment_anything import SamPredictor
 from segment_anything.utils.transforms import ResizeLongestSide
 
+from fgvp_eval.data.records import Box
 from fgvp_eval.errors import DataError
 from fgvp_eval.masks.cleanup import SAM_FRAME
 from fgvp_eval.masks.embedding_cache import EmbeddingCache, embedding_key
 from fgvp_eval.masks.sam_models import SamModel
-from fgvp_eval.records import Box
 
 
 @torch.no_grad()

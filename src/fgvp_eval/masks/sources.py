@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fgvp_eval.candidates import Candidates
+from fgvp_eval.data.annotated_masks import annotated_masks
+from fgvp_eval.data.candidates import Candidates
+from fgvp_eval.data.records import Box, ImageRecord
 from fgvp_eval.errors import DataError
-from fgvp_eval.masked_image import MaskedImage
-from fgvp_eval.masks.annotated import annotated_masks
+from fgvp_eval.machine.out_of_memory import ShrinkingBatch
 from fgvp_eval.masks.by_boxes import BOXES_AT_ONCE, box_masks
 from fgvp_eval.masks.by_grid import OFFICIAL_GRID, GridSettings, grid_masks
 from fgvp_eval.masks.cleanup import area_at, clean_masks
 from fgvp_eval.masks.embedding_cache import EmbeddingCache
+from fgvp_eval.masks.masked_image import MaskedImage
 from fgvp_eval.masks.sam_models import SamModel
 from fgvp_eval.masks.sam_prompting import moved_to_sam_frame, prompt_ready
-from fgvp_eval.out_of_memory import ShrinkingBatch
-from fgvp_eval.records import Box, ImageRecord
 
 
 @dataclass(frozen=True, eq=False)

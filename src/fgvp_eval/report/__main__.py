@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fgvp_eval.config import DEFAULT_REPORT_MISSES
 from fgvp_eval.errors import EXIT_DONE, UsageError
+from fgvp_eval.options.config import DEFAULT_REPORT_MISSES
+from fgvp_eval.options.tool_command import ToolParser, run_tool
 from fgvp_eval.report.page import FILE_NAME, write_report
-from fgvp_eval.tool_command import ToolParser, run_tool
 
 _LOG = logging.getLogger("fgvp_eval")
 _PROGRAM = "python -m fgvp_eval.report"

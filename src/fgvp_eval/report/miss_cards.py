@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fgvp_eval.records import Box, Prediction
-from fgvp_eval.report.data_uris import PROMPT_SIDE, Photo
+from fgvp_eval.data.data_uris import PROMPT_SIDE, Photo
+from fgvp_eval.data.records import Box, Prediction
 from fgvp_eval.report.row_outcomes import RowOutcome, row_outcome
-from fgvp_eval.report.seen_pictures import SeenPictures
-from fgvp_eval.stored_runs import StoredRun, split_of
+from fgvp_eval.results.seen_pictures import SeenPictures
+from fgvp_eval.results.stored_runs import StoredRun, split_of
 
 _COUNT_LIMITS, CANDIDATE_BUCKETS = (5, 10, 20), ("1 to 5", "6 to 10", "11 to 20", "over 20")
 # As COCO divides them, by the area of the box.

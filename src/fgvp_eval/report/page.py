@@ -16,9 +16,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fgvp_eval.config import DEFAULT_REPORT_MISSES
-from fgvp_eval.data_files import read_json
+from fgvp_eval.data.data_files import read_json
 from fgvp_eval.errors import DataError
+from fgvp_eval.options.config import DEFAULT_REPORT_MISSES
 from fgvp_eval.report.parts_page import parts_content
 from fgvp_eval.report.run_facts import run_facts, sections_of
 from fgvp_eval.report.sentences_page import sentences_content

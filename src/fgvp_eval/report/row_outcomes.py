@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fgvp_eval.choice import IOU_THRESHOLD
-from fgvp_eval.metrics import Cause, miss_cause
-from fgvp_eval.records import Prediction
-from fgvp_eval.report.data_uris import jpeg_uri
-from fgvp_eval.report.miss_sample import nearest_candidate
-from fgvp_eval.report.seen_pictures import SeenPictures, shown_candidates
+from fgvp_eval.data.data_uris import jpeg_uri
+from fgvp_eval.data.records import Prediction
+from fgvp_eval.results.metrics import Cause, miss_cause
+from fgvp_eval.results.miss_sample import nearest_candidate
+from fgvp_eval.results.seen_pictures import SeenPictures, shown_candidates
+from fgvp_eval.scoring.choice import IOU_THRESHOLD
 
 _MOST_BARS = 40
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fgvp_eval.demo_models import demo_models_warning
-from fgvp_eval.presets import PRESETS
-from fgvp_eval.splits import SPLITS
-from fgvp_eval.stage_times import ASIDE, STAGE_NAMES, in_order
+from fgvp_eval.machine.stage_times import ASIDE, STAGE_NAMES, in_order
+from fgvp_eval.options.demo_models import demo_models_warning
+from fgvp_eval.options.presets import PRESETS
+from fgvp_eval.options.splits import SPLITS
 
 _MOST_GROUPS = 100
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
-from fgvp_eval.metrics import RECALL_RANKS, Cause
-from fgvp_eval.records import Prediction
-from fgvp_eval.report.data_uris import Photo, read_photo
+from fgvp_eval.data.data_uris import Photo, read_photo
+from fgvp_eval.data.records import Prediction
 from fgvp_eval.report.miss_cards import (
     CANDIDATE_BUCKETS,
     OBJECT_BUCKETS,
@@ -17,10 +16,11 @@ from fgvp_eval.report.miss_cards import (
     miss_cards,
     photo_key,
 )
-from fgvp_eval.report.miss_sample import sampled_misses
-from fgvp_eval.report.seen_pictures import read_pictures
-from fgvp_eval.stored_runs import StoredRun, read_run, split_of
-from fgvp_eval.tables import TableRow, stored_rows
+from fgvp_eval.results.metrics import RECALL_RANKS, Cause
+from fgvp_eval.results.miss_sample import sampled_misses
+from fgvp_eval.results.seen_pictures import read_pictures
+from fgvp_eval.results.stored_runs import StoredRun, read_run, split_of
+from fgvp_eval.results.tables import TableRow, stored_rows
 
 _PROTOCOLS = {
     "gt": (

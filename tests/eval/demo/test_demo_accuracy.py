@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fgvp_eval.cli import run_command
+from fgvp_eval.commands.evaluate import run_command
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fgvp_eval import compare, rescore
-from fgvp_eval.cli import run_command
+from fgvp_eval.commands import compare, rescore
+from fgvp_eval.commands.evaluate import run_command
 
 
 def test_relations_beat_none_on_sentences_with_words_of_place(

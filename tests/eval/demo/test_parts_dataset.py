@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fgvp_eval.data.paco import read_paco
 from fgvp_eval.demo import parts_dataset
 from fgvp_eval.demo.parts_dataset import write_parts_data
 from fgvp_eval.demo.parts_scenes import PLANS, generate_parts_scene
 from fgvp_eval.demo.tokenizer import WordTokenizer
-from fgvp_eval.parts.paco import read_paco
-from fgvp_eval.splits import SPLITS
+from fgvp_eval.options.splits import SPLITS
 
 PARTS = SPLITS["demo_parts"]
 

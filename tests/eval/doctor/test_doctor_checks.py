@@ -12,8 +12,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from fgvp_eval.clip_models import PictureSpec, load_clips
-from fgvp_eval.doctor import backends, clip_checks, environment, machine, storage, versions
+from fgvp_eval.commands.doctor import backends, clip_checks, environment, machine, storage, versions
+from fgvp_eval.encoding.clip_models import PictureSpec, load_clips
 
 CPU = torch.device("cpu")
 GIB = 1 << 30

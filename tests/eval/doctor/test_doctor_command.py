@@ -10,9 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from fgvp_eval.doctor import backends, clip_checks
-from fgvp_eval.doctor.__main__ import main
-from fgvp_eval.doctor.report import Line, as_block, as_record, private, run_checks, size_text
+from fgvp_eval.commands.doctor import backends, clip_checks
+from fgvp_eval.commands.doctor.__main__ import main
+from fgvp_eval.commands.doctor.report import (
+    Line,
+    as_block,
+    as_record,
+    private,
+    run_checks,
+    size_text,
+)
 
 SECTIONS = (
     *("versions", "devices", "environment", "backends", "CLIP names", "CLIP", "weights", "data"),

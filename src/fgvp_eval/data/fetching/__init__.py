@@ -1,0 +1,1 @@
+"""Getting data: where each file comes from, downloads, archives, what is missing."""

@@ -1,0 +1,1 @@
+"""Prompts drawn and encoded: from masks and boxes to CLIP's features."""

@@ -1,1 +1,0 @@
-"""Part detection on PACO: reading, candidates, scores, assignment, tables."""

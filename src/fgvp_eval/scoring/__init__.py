@@ -1,0 +1,1 @@
+"""From features and texts to scores: ensembles, relations, subtraction."""
