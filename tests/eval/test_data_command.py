@@ -362,7 +362,6 @@ def test_paco_image_outside_the_root_is_refused(
 @pytest.mark.parametrize(
     ("words", "match"),
     [
-        (["get", ""], "unknown split ''"),
         (["get", "demo", "--jobs", "9" * 30], "--jobs: must be a number of 64 bits"),
         (["get", "demo", "--data-root", ""], "--data-root: a path must not be empty"),
         (["get", "refcoco_tset"], "unknown split 'refcoco_tset' .did you mean refcocog_test"),

@@ -111,7 +111,7 @@ def test_thin_pictures_are_refused(
         (ground, ("--text", "dog", "--sam", "demo", "--clip", "demo", "--boxes", boxes)),
     ]
     for command, words in commands:
-        code = command([str(word) for word in (picture, *words, "--out", tmp_path / "out")])
+        code = command([str(word) for word in (picture, *words, "--out", tmp_path / "out.png")])
         error = capsys.readouterr().err
         assert (code, error.count("\n")) == (2, 1), error
         assert f"thin.png is {size[0]}x{size[1]}: pictures of which one side is" in error

@@ -38,6 +38,7 @@ def test_detected_boxes_of_refcoco_plus(run: Any, root: Any, tmp_path: Path) -> 
     root.save(root.detections())
     code, out, err = run(*TEST_A, "--data-root", root.path, "--out", "run")
     assert code == 0, err
+    assert "refcoco+_testA: the detector's boxes are read as xywh" in err
     results, samples, summary = read(tmp_path / "run")
     assert len(samples) == 12
     assert [sample["sample_id"] for sample in samples[:2]] == [

@@ -75,7 +75,6 @@ def read_detections(path: Path, dataset: Dataset) -> tuple[dict[int, tuple[Box, 
         found[image.image_id] = kept
     if dropped:
         _LOG.warning("%s: %d boxes without area are no candidates", path, dropped)
-    _LOG.info("%s: boxes are read as xywh", path)
     _check_layout(found, dataset, path)
     return found, file_sha256(path)
 

@@ -164,6 +164,8 @@ def _warn_of_data(plans: Sequence[SplitPlan]) -> None:
     for plan in plans:
         warn_of_counts(plan.name, plan.dataset.counts, plan.dataset.split.published)
         warn_of_demo_models(plan.name, plan.demo_models)
+        if plan.settings.proposals.kind == "detections":
+            _LOG.info("%s: the detector's boxes are read as xywh", plan.name)
 
 
 def _groups_left(
