@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,6 +11,8 @@ from fgvp_kernels import Mode, RenderOptions
 from fgvp_kernels.regions import KEYPOINT_RADIUS, draw_shapes, outline_of, region_shapes
 from tolerances import OPENCV_IOU_EACH, OPENCV_IOU_MEAN
 from triton_cases import assert_equal_levels, both, loops_work, scene
+
+cv2 = pytest.importorskip("cv2")
 
 # Lines of one pixel round a curve are drawn otherwise by OpenCV 4.
 WIDTHS = [2, 3, 4, 5, 6, 7, 8] + ([1] if int(cv2.__version__.split(".")[0]) >= 5 else [])
