@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fgvp_kernels.backends import (
-    triton_backward,
     triton_compose,
     triton_planes,
     triton_regions,
@@ -16,7 +15,6 @@ from fgvp_kernels.backends import (
     triton_words,
 )
 from fgvp_kernels.backends.triton_drawing import BLEND_PIXELS, PIXELS, PLANE_PIXELS
-from fgvp_kernels.backends.triton_gradients import PIXELS as GATHER_PIXELS
 from fgvp_kernels.backends.triton_masks import PIXELS as WORD_PIXELS
 from fgvp_kernels.backends.triton_products import BLOCK_K, BLOCK_M, BLOCK_N
 from fgvp_kernels.backends.triton_windows import (
@@ -35,11 +33,10 @@ _ALIGNED |= {"height", "mask_pitch", "plane_pitch"}
 _FLOATS = {"factor", "alpha", "red", "green", "blue", "radius"}
 _INT32 = {"words_ptr", "taps_ptr", "tasks_ptr", "groups_ptr", "images_ptr", "table_ptr"}
 _INT32 |= {"band_ptr", "ends_ptr", "starts_ptr", "owners_ptr", "mask_taps_ptr"}
-_INT32 |= {"shown_ptr", "spans_ptr", "frames_ptr", "sizes_ptr", "runs_ptr"}
+_INT32 |= {"frames_ptr", "sizes_ptr", "runs_ptr"}
 _INT64 = {"offsets_ptr"}
 _FP32 = {"matrix_ptr", "fractions_ptr", "constants_ptr", "weights_ptr", "blurred_ptr"}
-_FP32 |= {"boxes_ptr", "scales_ptr", "shares_ptr", "d_canvas_ptr", "d_blurred_ptr"}
-_FP32 |= {"d_masks_ptr", "colors_ptr", "finish_ptr", "corners_ptr"}
+_FP32 |= {"boxes_ptr", "scales_ptr", "colors_ptr", "finish_ptr", "corners_ptr"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,6 @@ def variants() -> list[Variant]:
         *_planes(),
         *_products(),
         *_words(),
-        *_gather(),
         *_compose(),
         *_tiles(),
     ]
@@ -161,20 +157,16 @@ def _planes() -> list[Variant]:
 def _products() -> list[Variant]:
     tile = {"BLOCK_M": BLOCK_M, "BLOCK_N": BLOCK_N, "BLOCK_K": BLOCK_K}
     columns, rows = triton_planes.multiply_columns_kernel, triton_planes.multiply_rows_kernel
-    tile |= {"WIDE": False}
     image = {"APART": True, "X_EXACT": True, "ROUND": True, **tile}
     canvas = {"APART": False, "X_EXACT": True, "ROUND": False, **tile}
     spread = {"APART": False, "X_EXACT": False, "ROUND": False, **tile}
     exact, float_ = ({"X_EXACT": flag, "ROUND": flag, **tile} for flag in (True, False))
-    back, wide = {"x_ptr": "*fp32", "y_ptr": "*fp32"}, {"WIDE": True}
     return [
         Variant("resize columns", columns, image, {"x_ptr": "*u8", "y_ptr": "*u8"}, 200),
         Variant("resize rows", rows, exact, {"x_ptr": "*u8", "y_ptr": "*u8"}, 200),
         Variant("blur columns", columns, canvas, {"x_ptr": "*u8", "y_ptr": "*fp32"}, 200),
         Variant("blur rows", rows, float_, {"x_ptr": "*fp32", "y_ptr": "*fp32"}, 200),
         Variant("spread columns", columns, spread, {"x_ptr": "*fp32", "y_ptr": "*fp32"}, 200),
-        Variant("columns back", columns, spread | wide, back, 200),
-        Variant("rows back", rows, float_ | wide, back, 200),
     ]
 
 
@@ -220,24 +212,6 @@ def _words() -> list[Variant]:
         ),
         Variant("boundary", triton_regions.boundary_kernel, block, {}, 64, 8),
         Variant("widen", triton_regions.widen_kernel, block, {}, 64, 8),
-    ]
-
-
-def _gather() -> list[Variant]:
-    """The gradient of select and of blend, of the images alone and of soft masks too."""
-    constants = {"OUTSIDE": True, "BLOCK": GATHER_PIXELS, "D_IMAGES": True}
-    pointers = {"gradient_ptr": "*fp16", "masks_ptr": "*fp32", "canvas_ptr": "*fp32"}
-    return [
-        Variant(
-            f"gather {effect} taps={taps}" + (" soft" if soft else ""),
-            triton_backward.gather_kernel,
-            {"EFFECT": number, "TAPS": taps, "SOFT": soft, "D_MASKS": soft, **constants},
-            pointers,
-            registers=128,
-        )
-        for effect, number in (("grey", 3), ("blur", 4))
-        for taps in (1, 2)
-        for soft in (False, True)
     ]
 
 

@@ -103,12 +103,10 @@ def render_backward(
     scale: Sequence[float],
     shift: Sequence[float],
     dtype: torch.dtype,
-    backend: str,
 ) -> list[torch.Tensor]:
     """Gradients of ``render`` with respect to its images and masks.
 
-    Triton walks back what it drew by kernels of its own where it has them; everything else is
-    drawn again in torch, for autograd to follow.
+    The pictures are drawn again in torch, for autograd to follow, whatever drew them before.
 
     Args:
         gradient: ``[K, ΣN, 3, h, w]``; the others are those of ``render``.
@@ -118,22 +116,6 @@ def render_backward(
         floating point.
     """
     inputs = (*images, *masks)
-    with torch.no_grad():
-        batch = _batch(
-            images, masks, boxes, line_color, tint_color, modes, size, order, drawing, sigma,
-            alpha, integers, scale, shift, dtype,
-        )  # fmt: skip
-        if select_backend(backend, batch) is not render_in_torch and dtype != torch.uint8:
-            from fgvp_kernels.backends.triton_backend import without_gradients
-            from fgvp_kernels.backends.triton_gradients import gradients
-
-            if without_gradients(batch) is None:
-                wanted = [tensor.is_floating_point() for tensor in inputs]
-                found = gradients(batch, gradient, wanted)
-                return [
-                    _no_gradient(tensor) if part is None else part
-                    for part, tensor in zip(found, inputs, strict=True)
-                ]
     leaves = [tensor.detach().requires_grad_(tensor.is_floating_point()) for tensor in inputs]
 
     def walk_back() -> list[torch.Tensor]:
@@ -178,7 +160,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> N
     images, masks, boxes, line_color, tint_color, *settings = inputs
     ctx.counts = (len(images), len(masks), len(boxes))
     ctx.save_for_backward(*images, *masks, *boxes, line_color, tint_color)
-    ctx.settings = settings
+    ctx.settings = settings[:-1]  # the backend is torch's
 
 
 def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
@@ -193,8 +175,8 @@ def _backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         found if tensor.is_floating_point() else None
         for found, tensor in zip(gradients, (*images, *masks), strict=True)
     ]
-    # Boxes, colours and settings have none.
-    nothing = [None] * (len(ctx.settings) + 2)
+    # Boxes, colours, settings and backend have none.
+    nothing = [None] * (len(ctx.settings) + 3)
     return (wanted[:first], wanted[first:], [None] * third, *nothing)
 
 

@@ -84,7 +84,8 @@ def render_batch(
         dtype: uint8, float16, bfloat16, float32 or float64. None: uint8 without ``normalize``,
             else float16 on a GPU and float32 on a CPU.
         device: Where to render; None: where the images are.
-        backend: ``"auto"`` or a name of :func:`available_backends`, which then runs or raises.
+        backend: ``"auto"`` or a name of :func:`available_backends`, which then runs or raises; only
+            ``"torch"`` has gradients, and ``"auto"`` takes it for them.
         out: Tensor to write into, of exactly the result's shape, dtype and device, contiguous,
             and apart from the memory of images, masks, boxes and colours.
 

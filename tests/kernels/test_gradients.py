@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from test_ops import op_arguments
 
 from fgvp_kernels import Mode, RenderOptions, render_batch
+from triton_cases import loops_work
 
 MODES = [mode.value for mode in Mode]
 
@@ -52,9 +54,45 @@ def test_gradcheck_of_binary_masks(fit):
     assert torch.autograd.gradcheck(draw, (image,), atol=1e-6)
 
 
-def test_nothing_is_tracked_that_needs_no_gradient():
-    image, masks = torch.rand(3, 5, 7), torch.rand(2, 5, 7)
+def test_nothing_is_tracked_that_needs_no_gradient(device):
+    image, masks = torch.rand(3, 5, 7, device=device), torch.rand(2, 5, 7, device=device)
     assert not render_batch(image, masks, size=4, normalize="clip").requires_grad
+    tracked = image.clone().requires_grad_()
+    assert not render_batch(tracked, masks, size=4, dtype=torch.uint8).requires_grad
+    with torch.no_grad():
+        assert not render_batch(tracked, masks, size=4, normalize="clip").requires_grad
+
+
+@pytest.mark.skipif(not loops_work(), reason="Triton's interpreter and NumPy disagree")
+@pytest.mark.parametrize("which", ["images", "masks"])
+def test_triton_says_where_gradients_are(which, device):
+    leaves = {
+        "images": torch.rand(3, 16, 21, device=device),
+        "masks": torch.rand(2, 16, 21, device=device),
+    }
+    leaves[which].requires_grad_()
+    keywords = {"size": 12, "normalize": "clip"}
+    message = r"'triton' is not available: it does not draw this: gradients \(backend 'torch' has"
+    with pytest.raises(RuntimeError, match=message):
+        render_batch(**leaves, backend="triton", **keywords)
+    render_batch(**leaves, backend="triton", size=12, dtype=torch.uint8)
+    with torch.no_grad():
+        assert not render_batch(**leaves, backend="triton", **keywords).requires_grad
+    render_batch(**leaves, **keywords).sum().backward()
+    assert leaves[which].grad.abs().sum() > 0
+
+
+@pytest.mark.skipif(not loops_work(), reason="Triton's interpreter and NumPy disagree")
+def test_the_operator_has_the_same_gradients_whatever_drew(device):
+    image, masks = torch.rand(3, 9, 13, device=device), torch.rand(2, 9, 13, device=device)
+    gradients = []
+    for backend in ("torch", "triton"):
+        leaves = image.clone().requires_grad_(), masks.clone().requires_grad_()
+        arguments = [*op_arguments(*leaves)[:-2], torch.float32, backend]
+        torch.ops.fgvp.render(*arguments).sum().backward()
+        gradients.append([leaf.grad for leaf in leaves])
+    for in_torch, after_triton in zip(*gradients, strict=True):
+        assert torch.equal(in_torch, after_triton)
 
 
 @pytest.mark.parametrize("order", ["resize_first", "render_first"])

@@ -2,8 +2,8 @@
 
 ``triton_drawing`` draws whole images, ``triton_crops`` modes that crop. What candidates do not
 share (the resampling of ``render_first``, windows and colours of their own, crops) is drawn by
-``triton_windows``, and has no gradients here. Thin pictures and crops, whose canvases would be far
-larger than image and output, are drawn by the torch backend on the same device.
+``triton_windows``. Thin pictures and crops, whose canvases would be far larger than image and
+output, are drawn by the torch backend on the same device.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import torch
 from fgvp_kernels.backends import torch_backend
 from fgvp_kernels.backends.triton_crops import draw_crops
 from fgvp_kernels.backends.triton_drawing import drawings
-from fgvp_kernels.backends.triton_gradients import render_tracked
-from fgvp_kernels.backends.triton_windows import shares_pictures
 from fgvp_kernels.batch import Candidates, RenderBatch
 from fgvp_kernels.frames import Frame, Order, make_frame
 
@@ -28,33 +26,13 @@ def unsupported(batch: RenderBatch) -> str | None:
         image.image.dtype == torch.float64 for image in batch.images
     ):
         return "float64"
-    tracked = torch.is_grad_enabled() and settings.dtype != torch.uint8
-    if tracked and any(leaf is not None and leaf.requires_grad for leaf in batch.inputs):
-        return without_gradients(batch)
+    if batch.records_gradients and settings.dtype != torch.uint8:
+        return "gradients (backend 'torch' has them, and 'auto' takes it; or use torch.no_grad())"
     return None
-
-
-def without_gradients(batch: RenderBatch) -> str | None:
-    """Return why this backend has no gradients of the pictures of ``batch``, or None if it has."""
-    settings = batch.settings
-    if any(spec.crop for spec in settings.specs):
-        return "gradients of modes that crop"
-    frames = [_frame_of(image, batch) for image in batch.images]
-    if any(frame.thin for frame in frames):
-        return "gradients of thin pictures"
-    if all(shares_pictures(spec, frames, batch) for spec in settings.specs):
-        return None
-    if any(frame.moves for frame in frames):
-        return "gradients of fit='object_crop'"
-    if settings.order is Order.RENDER_FIRST and any(f.scaled != f.canvas for f in frames):
-        return "gradients of order='render_first' at another size than the image's"
-    return "gradients with colours that differ between candidates"
 
 
 def render(batch: RenderBatch, out: torch.Tensor) -> None:
     """Draw every candidate of ``batch`` in every mode into ``out [K, ΣN, 3, h, w]``."""
-    if torch.is_grad_enabled() and out.is_floating_point() and render_tracked(batch, out):
-        return
     settings = batch.settings
     whole = [k for k, spec in enumerate(settings.specs) if not spec.crop]
     if whole:

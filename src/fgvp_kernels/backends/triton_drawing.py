@@ -42,7 +42,7 @@ def drawings(batch: RenderBatch, order: Order, out: torch.Tensor) -> Iterator[Dr
     Args:
         batch: The call.
         order: See :func:`plan_of`.
-        out: ``[K, ΣN, 3, h, w]``, the pictures, or their gradient.
+        out: ``[K, ΣN, 3, h, w]``, the pictures.
     """
     # Kernels are compiled for the dtypes of an image and of its soft masks.
     alike: dict[object, list[Candidates]] = {}
@@ -81,8 +81,8 @@ class Drawing:
             if spec.crop:
                 continue
             if spec.effect is Effect.BLUR and blurred is None:
-                blurred = self.blurred()
-            soft = self.is_soft(spec)
+                blurred = self._blurred()
+            soft = self._is_soft(spec)
             key = (spec.region, spec.effect is Effect.OUTLINE)
             if not soft and key not in words:
                 words[key] = pack_words(spec, self.images, self.plan, self.settings)
@@ -113,7 +113,7 @@ class Drawing:
         surfaces = Surfaces(tables, self.canvas, blurred, self.batch)
         surfaces.draw(k, masks, tasks, candidates, self.out[k])
 
-    def is_soft(self, spec: ModeSpec) -> bool:
+    def _is_soft(self, spec: ModeSpec) -> bool:
         """Whether a mode blends by the masks' weights, rather than selecting."""
         return self.soft and spec.region is Region.MASK and spec.effect is not Effect.OUTLINE
 
@@ -140,7 +140,7 @@ class Drawing:
         multiply_rows(columns, geometry.resize[1], canvas, exact, exact)
         return canvas
 
-    def blurred(self) -> torch.Tensor:
+    def _blurred(self) -> torch.Tensor:
         """Blurred levels on the canvas, fp32 ``[B, 3, CH, CW]``."""
         return blur_levels(self.canvas, self.plan.blur)
 
@@ -160,7 +160,7 @@ class Drawing:
         launch(
             triton_planes.planes_kernel, grid,
             (self.canvas, self.canvas if blurred is None else blurred, geometry.taps,
-             geometry.fractions, self.constants(spec), planes),
+             geometry.fractions, self._constants(spec), planes),
             (self.canvas.stride(0), self.canvas.stride(1), geometry.area, geometry.width,
              geometry.length, geometry.canvas[1]),
             (options.alpha, red, green, blue), EFFECT=EFFECTS[spec.effect],
@@ -169,7 +169,7 @@ class Drawing:
         )  # fmt: skip
         return planes
 
-    def constants(self, spec: ModeSpec) -> torch.Tensor:
+    def _constants(self, spec: ModeSpec) -> torch.Tensor:
         """fp32 ``[9]``: scale, shift and the mode's colour, of each channel."""
         affine = (*self.settings.scale, *self.settings.shift)
         color = self.batch.line_color if spec.effect is Effect.OUTLINE else self.batch.tint_color

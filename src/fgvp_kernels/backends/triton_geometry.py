@@ -64,7 +64,7 @@ def _make_geometry(frames: tuple[Frame, ...], device: torch.device) -> Geometry:
     for i, frame in enumerate(frames):
         origin = frame.window_origin()
         for axis in (0, 1):
-            sampled = output_taps(frame, axis, origin[axis])
+            sampled = _output_taps(frame, axis, origin[axis])
             shown = len(sampled.first)
             taps[i, 2 * axis, :shown] = sampled.first
             taps[i, 2 * axis + 1, :shown] = sampled.second
@@ -100,7 +100,7 @@ def _resize(source: int, target: int) -> Matrix:
     return kept(key, lambda: Matrix.of(resize_matrix(source, target, "bilinear")))
 
 
-def output_taps(frame: Frame, axis: int, origin: int) -> Taps:
+def _output_taps(frame: Frame, axis: int, origin: int) -> Taps:
     """Canvas pixels behind the visible output pixels of one axis."""
     if frame.order is Order.RESIZE_FIRST and frame.canvas[axis] != frame.scaled[axis]:
         return bilinear_taps(frame.canvas[axis], frame.scaled[axis])
@@ -200,8 +200,8 @@ def _logit_taps(axis: LogitAxis) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
 def _make_logit_taps(axis: LogitAxis) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     sizes = axis.sizes
     # The two upsamplings compose to one matrix with at most three taps in a row.
-    composed = bilinear_rows(axis.unpadded, sizes[0])
-    composed = composed @ bilinear_rows(axis.logits, axis.side)[: axis.unpadded]
+    composed = _bilinear_rows(axis.unpadded, sizes[0])
+    composed = composed @ _bilinear_rows(axis.logits, axis.side)[: axis.unpadded]
     rows = [torch.arange(sizes[0], device=HOST)]
     if len(sizes) == 2:
         taps = bilinear_taps(sizes[0], sizes[1])
@@ -215,7 +215,7 @@ def _make_logit_taps(axis: LogitAxis) -> tuple[np.ndarray[Any, Any], np.ndarray[
     )
 
 
-def bilinear_rows(source: int, target: int) -> torch.Tensor:
+def _bilinear_rows(source: int, target: int) -> torch.Tensor:
     """Bilinear upsampling without antialiasing as a matrix: float64 ``[target, source]``."""
     taps = bilinear_taps(source, target)
     matrix = torch.zeros(target, source, dtype=torch.float64, device=HOST)

@@ -28,13 +28,8 @@ def _halves(x):
 
 
 @triton.jit
-def accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr, WIDE: tl.constexpr):
-    """``acc + a @ b`` in fp32; an operand that is exact in fp16 has no low half.
-
-    ``WIDE`` numbers, gradients of any size, do not fit into halves at all.
-    """
-    if WIDE:
-        return tl.dot(a, b, acc, input_precision="ieee")
+def accumulate(acc, a, b, EXACT_A: tl.constexpr, EXACT_B: tl.constexpr):
+    """``acc + a @ b`` in fp32; an operand that is exact in fp16 has no low half."""
     a_high, a_low = _halves(a)
     b_high, b_low = _halves(b)
     acc = tl.dot(a_high, b_high, acc)
@@ -63,7 +58,6 @@ def multiply_columns_kernel(
     APART: tl.constexpr,
     X_EXACT: tl.constexpr,
     ROUND: tl.constexpr,
-    WIDE: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -97,7 +91,7 @@ def multiply_columns_kernel(
         inside = (n[None, :] < n_size) & (k[:, None] < last)
         at = (n - tile_n * BLOCK_N)[None, :] * (last - first) + (k - first)[:, None]
         weights = tl.load(matrix + at, mask=inside, other=0.0)
-        acc = accumulate(acc, part.to(tl.float32), weights, X_EXACT, False, WIDE)
+        acc = accumulate(acc, part.to(tl.float32), weights, X_EXACT, False)
     acc = acc * factor
     if ROUND:
         acc = tl.minimum(tl.maximum(tl.floor(acc + 0.5), 0.0), 255.0)
@@ -123,7 +117,6 @@ def multiply_rows_kernel(
     stride_y_row,
     X_EXACT: tl.constexpr,
     ROUND: tl.constexpr,
-    WIDE: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
@@ -152,7 +145,7 @@ def multiply_rows_kernel(
         weights = tl.load(matrix + at, mask=inside, other=0.0)
         inside = (k[:, None] < k_size) & (m[None, :] < m_size)
         part = tl.load(x + k[:, None] * stride_x_row + m[None, :], mask=inside, other=0)
-        acc = accumulate(acc, weights, part.to(tl.float32), False, X_EXACT, WIDE)
+        acc = accumulate(acc, weights, part.to(tl.float32), False, X_EXACT)
     if ROUND:
         acc = tl.minimum(tl.maximum(tl.floor(acc + 0.5), 0.0), 255.0)
     y = y_ptr + image * stride_y_image + channel * stride_y_channel

@@ -161,7 +161,6 @@ def multiply_columns(
     rounded: bool,
     factor: float = 1.0,
     offsets: torch.Tensor | None = None,
-    wide: bool = False,
 ) -> None:
     """``y = factor · x · Aᵀ``; with ``offsets``, ``x`` is the first of several images.
 
@@ -173,7 +172,6 @@ def multiply_columns(
         rounded: ``y`` is rounded to whole levels.
         factor: See above.
         offsets: int64 ``[B]``, elements from the first image to each.
-        wide: Numbers may be of any size.
     """
     apart = offsets is not None
     launch(
@@ -181,7 +179,7 @@ def multiply_columns(
         (x, products.table if offsets is None else offsets, products.weights, products.bands,
          products.table, y),
         (*((0, 0, 0) if apart else x.stride()[:3]), *y.stride()[:3]), (factor,),
-        APART=apart, X_EXACT=exact, ROUND=rounded, WIDE=wide, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N,
+        APART=apart, X_EXACT=exact, ROUND=rounded, BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N,
         BLOCK_K=BLOCK_K,
     )  # fmt: skip
 
@@ -192,13 +190,12 @@ def multiply_rows(
     y: torch.Tensor,
     exact: bool,
     rounded: bool,
-    wide: bool = False,
 ) -> None:
     """``y = A · x``, see :func:`multiply_columns`."""
     launch(
         triton_planes.multiply_rows_kernel, (products.tiles, y.shape[1], y.shape[0]),
         (x, products.weights, products.bands, products.table, y),
-        (*x.stride()[:3], *y.stride()[:3]), X_EXACT=exact, ROUND=rounded, WIDE=wide,
+        (*x.stride()[:3], *y.stride()[:3]), X_EXACT=exact, ROUND=rounded,
         BLOCK_M=BLOCK_M, BLOCK_N=BLOCK_N, BLOCK_K=BLOCK_K,
     )  # fmt: skip
 

@@ -266,12 +266,12 @@ def tile_kernel(
                         a = tl.load(masks + at, mask=within, other=0.0).to(tl.float32)
                         levels = outside + a * (inside - outside)
                     weights = _weights(k_x[:, None], i_x[None, :], source_x, target_x, CUBIC)
-                    part = accumulate(part, levels, weights, EXACT, False, False)
+                    part = accumulate(part, levels, weights, EXACT, False)
                 part *= inverse_x[None, :]
                 if CUT and ROUND:
                     part = tl.floor(part + 0.5)
                 weights = _weights(k_y[None, :], i_y[:, None], source_y, target_y, CUBIC)
-                acc = accumulate(acc, weights, part, False, CUT and ROUND, False)
+                acc = accumulate(acc, weights, part, False, CUT and ROUND)
             value = _finish(acc * inverse_y[:, None], scale, shift, visible, ROUND)
             tl.store(out + out_offsets, value.to(out_ptr.dtype.element_ty), mask=stored)
         elif PLANES:
