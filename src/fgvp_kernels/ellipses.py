@@ -79,7 +79,7 @@ def ellipse_runs(
     for x, y in _side_pixels(corners, moved, thin=width == 1):
         _keep_least(runs, slots, x, y, centres)
     if half:
-        shift = torch.arange(-half, half + 1, device=centres.device)  # [rows of a disc]
+        shift = torch.arange(-half, half + 1, dtype=corners.dtype, device=centres.device)  # [rows]
         reach = (half**2 - shift**2).sqrt().floor()
         x, y = (corners + 0.5).floor()[..., None].unbind(1)  # [n, sides + 1, 1]
         y = y + shift  # [n, sides + 1, rows]
@@ -158,7 +158,7 @@ def _keep_least(
     middle_x, middle_y = (c.view(count, *(1,) * (y.dim() - 1)) for c in centres.unbind(1))
     first = (torch.arange(count, device=runs.device).view(middle_x.shape) * 4 + slots) * height
     index = (y + (middle_y + 1)).clamp(0, height - 1).long() + first
-    sign = 1.0 - 2.0 * (slots % 2)
+    sign = 1 - 2 * (slots % 2)
     value = x * sign + middle_x * sign
     runs.view(-1).scatter_reduce_(0, index.flatten(), value.expand_as(index).flatten(), "amin")
 
