@@ -32,5 +32,5 @@ def test_every_mode_is_named_with_its_code():
 
 def test_one_liners_stand_on_the_first_screen():
     first_screen = "\n".join(README.splitlines()[:24])
-    assert "pip install -e . && python -m fgvp_eval --split demo" in first_screen
+    assert 'pip install -e ".[eval]" && python -m fgvp_eval --split demo' in first_screen
     assert 'pip install -e ".[test]" && pytest' in first_screen

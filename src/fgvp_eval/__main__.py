@@ -8,6 +8,8 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from fgvp_eval.extra import exit_without_extra
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv``, by default the program's own, and return the exit code."""
@@ -15,10 +17,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What a scheduler or torchrun sends to end a run; it is told how to resume like Ctrl-C.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if not {"-h", "--help"} & set(words):
+        exit_without_extra()
     try:
-        from fgvp_eval.commands.evaluate import (
-            run_command,  # late, so that Ctrl-C is answered from the start
-        )
+        # Late, so that Ctrl-C is answered from the start.
+        from fgvp_eval.commands.evaluate import run_command
 
         return run_command(words)
     except KeyboardInterrupt:

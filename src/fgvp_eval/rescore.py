@@ -2,7 +2,10 @@
 
 import sys
 
-from fgvp_eval.commands.rescore import main
+from fgvp_eval.extra import exit_without_extra
 
 if __name__ == "__main__":
+    exit_without_extra()
+    from fgvp_eval.commands.rescore import main
+
     sys.exit(main())

@@ -30,8 +30,8 @@ from parts_root import PartsRoot
 from fgvp_eval.commands import compare, rescore
 from fgvp_eval.commands.evaluate import run_command
 from fgvp_eval.commands.ground.__main__ import main as ground
+from fgvp_eval.commands.report import main as report
 from fgvp_eval.demo import models as demo_models
-from fgvp_eval.report.__main__ import main as report
 
 CASES = 390
 PATIENCE = 240.0  # seconds for all of them; a quarter is usual

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from data_server import DataServer, serving
 
-from fgvp_eval.data.__main__ import main
+from fgvp_eval.commands.data import main
 from fgvp_eval.data.fetching import downloads
 from fgvp_eval.data.fetching.mirrors import rebase, reference_pieces, weights_piece
 from fgvp_eval.data.fetching.opening import whats_wrong
@@ -391,7 +391,7 @@ def test_interrupt_tells_how_to_go_on(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fgvp_eval.data.__main__.Acquirer.split", interrupted)
+    monkeypatch.setattr("fgvp_eval.commands.data.Acquirer.split", interrupted)
     assert main(["get", TEST_A]) == 130
     assert f"go on with: python -m fgvp_eval.data get {TEST_A}" in capsys.readouterr().err
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from report_runs import jpeg, sentence, write_report_run
 
+from fgvp_eval.commands.report import main
 from fgvp_eval.data.records import Prediction
 from fgvp_eval.report import page as report_page
-from fgvp_eval.report.__main__ import main
 from fgvp_eval.report.row_outcomes import row_outcome
 from fgvp_eval.results.seen_pictures import SeenPictures
 

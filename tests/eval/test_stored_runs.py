@@ -11,8 +11,8 @@ import pytest
 from report_runs import sentence, write_report_run
 
 from fgvp_eval.commands import compare, rescore
+from fgvp_eval.commands.report import main as report
 from fgvp_eval.errors import DataError
-from fgvp_eval.report.__main__ import main as report
 from fgvp_eval.results.stored_runs import read_run
 
 

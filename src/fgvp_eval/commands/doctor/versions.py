@@ -17,7 +17,7 @@ from fgvp_eval.scoring.entity_trees import load_parser, parser_identity
 
 _PACKAGE = "fgvp-kernels"
 _SHOWN = (
-    *("torch", "torchvision", "triton", "kornia", "open_clip_torch", "segment-anything"),
+    *("torch", "torchvision", "triton", "open_clip_torch", "segment-anything"),
     *("numpy", "pillow"),
 )
 
@@ -36,7 +36,7 @@ def version_lines() -> list[Line]:
 
 
 def _requirements() -> dict[str, Requirement]:
-    """Return what the installed package asks for here, extras aside; empty if not installed."""
+    """Return what the package and its commands ask for here; empty if it is not installed."""
     try:
         texts = metadata.requires(_PACKAGE) or []
     except metadata.PackageNotFoundError:
@@ -45,7 +45,7 @@ def _requirements() -> dict[str, Requirement]:
     return {
         item.name: item
         for item in found
-        if item.marker is None or item.marker.evaluate({"extra": ""})
+        if item.marker is None or item.marker.evaluate({"extra": "eval"})
     }
 
 
@@ -69,7 +69,7 @@ def _own() -> Line:
     try:
         version = metadata.version(_PACKAGE)
     except metadata.PackageNotFoundError:
-        reason = "what it needs is not known: pip install -e ."
+        reason = "what it needs is not known: pip install -e '.[eval]'"
         return Line(_PACKAGE, f"not installed{suffix}", "warning", reason)
     return Line(_PACKAGE, f"{version}{suffix}")
 
