@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -85,3 +87,12 @@ def test_resized_image_equals_pillow(shape, size):
     difference = np.abs(ours.permute(1, 2, 0).numpy() - np.asarray(pillow, np.float64))
     assert difference.max() <= RESIZE_MAX
     assert difference.mean() <= RESIZE_MEAN
+
+
+@pytest.mark.parametrize("sigma", [0.8, 3.0, 20.0])
+def test_gaussian_equals_kornia(sigma):
+    filters = pytest.importorskip("kornia.filters")
+    image = torch.rand(3, 150, 170, dtype=torch.float64) * 255
+    side = 2 * math.ceil(6.5 * sigma) + 1
+    expected = filters.gaussian_blur2d(image[None], (side, side), (sigma, sigma), "replicate")[0]
+    assert (blur_image(image, sigma, "gaussian") - expected).abs().max() <= GAUSSIAN_MAX

@@ -107,8 +107,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise FileNotFoundError(
             f"demo weights are missing: expected {path}; they are part of the package and can be "
-            "made again with `python -m fgvp_eval.demo.train_sam` and "
-            "`python -m fgvp_eval.demo.train_clip`"
+            "made again with `python tools/demo_training/train_sam.py` and "
+            "`python tools/demo_training/train_clip.py`"
         )
     state = {name: value.float() for name, value in load_file(path).items()}
     try:

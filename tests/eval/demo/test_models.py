@@ -8,8 +8,8 @@ import torch
 from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import Sam
 
+from clip_accuracy import accuracy_by_mode
 from fgvp_eval.demo import models
-from fgvp_eval.demo.clip_accuracy import accuracy_by_mode
 from fgvp_eval.demo.models import (
     CLIP_WEIGHTS,
     SAM_WEIGHTS,
@@ -20,7 +20,7 @@ from fgvp_eval.demo.models import (
     save_weights,
 )
 from fgvp_eval.demo.scenes import generate_scene
-from fgvp_eval.demo.train_sam import mean_iou
+from train_sam import mean_iou
 
 HELD_OUT = [7_000_000 + k for k in range(6)]
 

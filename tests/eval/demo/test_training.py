@@ -8,7 +8,8 @@ import pytest
 import torch
 from segment_anything import SamPredictor
 
-from fgvp_eval.demo import train_clip, train_sam
+import train_clip
+import train_sam
 from fgvp_eval.demo.captions import Caption, could_be_true, write_caption
 from fgvp_eval.demo.models import (
     build_demo_clip,
@@ -16,10 +17,10 @@ from fgvp_eval.demo.models import (
     load_demo_sam,
     load_weights,
 )
-from fgvp_eval.demo.prompted_pictures import perturbed_mask, render_scene
-from fgvp_eval.demo.sam_prompts import SamExample, draw_prompts
 from fgvp_eval.demo.scenes import ObjectAttributes, generate_scene
-from fgvp_eval.demo.training_log import Schedule
+from prompted_pictures import perturbed_mask, render_scene
+from sam_prompts import SamExample, draw_prompts
+from training_log import Schedule
 
 TINY = ["--steps", "2", "--scenes", "3", "--batch", "2", "--validation-scenes", "1"]
 

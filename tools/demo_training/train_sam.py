@@ -1,4 +1,4 @@
-"""Train the demo SAM: `python -m fgvp_eval.demo.train_sam`."""
+"""Train the demo SAM: `python tools/demo_training/train_sam.py`."""
 
 import argparse
 import logging
@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from fgvp_eval.demo.models import SAM_WEIGHTS, build_demo_sam, load_weights, save_weights
-from fgvp_eval.demo.sam_prompts import SamExample, draw_prompts
 from fgvp_eval.demo.scenes import Scene, generate_scene
-from fgvp_eval.demo.training_log import (
+from sam_prompts import SamExample, draw_prompts
+from training_log import (
     FIRST_TRAINING_SEED,
     Schedule,
     parameter_groups,
@@ -202,7 +202,9 @@ def train(args: argparse.Namespace) -> dict[str, float]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the script; the defaults are those of the committed weights."""
-    parser = argparse.ArgumentParser(prog="python -m fgvp_eval.demo.train_sam", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python tools/demo_training/train_sam.py", description=__doc__
+    )
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--max-minutes", type=float, default=31.0, help="wall-clock budget")
     parser.add_argument("--scenes", type=int, default=4000, help="training scenes")

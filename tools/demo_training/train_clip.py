@@ -1,4 +1,4 @@
-"""Train the demo CLIP: `python -m fgvp_eval.demo.train_clip`."""
+"""Train the demo CLIP: `python tools/demo_training/train_clip.py`."""
 
 import argparse
 import logging
@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from clip_accuracy import accuracy_by_mode
 from fgvp_eval.demo.captions import CHOICES, could_be_true, write_caption
-from fgvp_eval.demo.clip_accuracy import accuracy_by_mode
 from fgvp_eval.demo.expressions import ATTRIBUTES
 from fgvp_eval.demo.models import (
     CLIP_EMBED_DIM,
@@ -25,16 +25,16 @@ from fgvp_eval.demo.models import (
     load_weights,
     save_weights,
 )
-from fgvp_eval.demo.prompted_pictures import (
+from fgvp_eval.demo.scenes import generate_scene
+from fgvp_eval.demo.tokenizer import WordTokenizer
+from prompted_pictures import (
     BLUR_VARIANTS,
     TRAINING_MODES,
     PromptedScene,
     mirrored,
     render_scene,
 )
-from fgvp_eval.demo.scenes import generate_scene
-from fgvp_eval.demo.tokenizer import WordTokenizer
-from fgvp_eval.demo.training_log import (
+from training_log import (
     FIRST_TRAINING_SEED,
     Schedule,
     parameter_groups,
@@ -216,7 +216,7 @@ def train(args: argparse.Namespace) -> dict[str, float]:
 def build_parser() -> argparse.ArgumentParser:
     """Options of the script; the defaults are those of the committed weights."""
     parser = argparse.ArgumentParser(
-        prog="python -m fgvp_eval.demo.train_clip", description=__doc__
+        prog="python tools/demo_training/train_clip.py", description=__doc__
     )
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--max-minutes", type=float, default=17.0, help="wall-clock budget")
