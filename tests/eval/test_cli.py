@@ -12,7 +12,7 @@ import torch
 
 from fgvp_eval import __main__ as program
 from fgvp_eval.options.command_line import build_parser
-from fgvp_eval.runs import pipeline
+from fgvp_eval.runs import evaluation
 
 TEST_A = ("--split", "refcoco+_testA", "--sam", "demo", "--clip", "demo")
 
@@ -155,7 +155,7 @@ def test_interrupt_tells_how_to_resume(run: Any, monkeypatch: pytest.MonkeyPatch
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "evaluate", interrupted)
+    monkeypatch.setattr(evaluation, "evaluate", interrupted)
     code, out, err = run("--split", "demo", "--out", "a b")
     assert (code, out) == (130, "")
     assert err == (
@@ -169,7 +169,7 @@ def test_unexpected_error_is_a_failure_with_its_trace(
     def failing(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(pipeline, "evaluate", failing)
+    monkeypatch.setattr(evaluation, "evaluate", failing)
     code, out, err = run("--split", "demo")
     assert (code, out) == (1, "")
     assert err.startswith("fgvp_eval: failed: ZeroDivisionError: by zero\nTraceback")

@@ -11,7 +11,7 @@ import torch
 from fgvp_eval.data.candidates import Candidates
 from fgvp_eval.data.records import Annotation, ImageRecord
 from fgvp_eval.demo.models import build_demo_sam
-from fgvp_eval.masks.by_grid import DEMO_GRID, GridSettings
+from fgvp_eval.masks.by_grid import GridSettings
 from fgvp_eval.masks.cleanup import area_at, clean_mask
 from fgvp_eval.masks.sam_models import SamModel, state_sha256
 from fgvp_eval.masks.sources import (
@@ -118,7 +118,7 @@ def test_run_on_masks_of_the_grid(
     assert (facts["proposals"], facts["masks"]) == ("sam-grid", "sam-grid")
     assert [one["kind"] for one in results["models"]] == ["sam", "clip"]
     settings = results["config"]["settings"]["refcoco+_testA"]
-    assert settings["sam_grid"] == vars(DEMO_GRID)
+    assert settings["sam_grid"] == vars(EASY)
     assert "masks that SAM finds" in (tmp_path / "run" / "summary.md").read_text()
     lines = err.splitlines()
     assert lines[-2].startswith("fgvp_eval: time: decode ")

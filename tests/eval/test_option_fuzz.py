@@ -27,7 +27,7 @@ from fgvp_eval.demo import dataset, parts_dataset
 from fgvp_eval.errors import UsageError
 from fgvp_eval.options import command_line as command_options
 from fgvp_eval.report import __main__ as report
-from fgvp_eval.runs import pipeline
+from fgvp_eval.tasks import split_plan
 from fgvp_eval.tasks.parts import plan as parts_plan
 
 LINES = 150  # of each command
@@ -102,7 +102,7 @@ def no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(dataset, "DEMO_IMAGES", 6)
     monkeypatch.setattr(parts_dataset, "PARTS_IMAGES", 2)
     for module, name in (
-        (pipeline, "read_plan"),
+        (split_plan, "read_refcoco"),
         (parts_plan, "read_paco"),
         (ground_run, "load_models"),
         (gallery, "load_sam"),

@@ -12,7 +12,7 @@ from parts_root import PartsRoot
 from test_processes import results
 from test_resuming import SYNCS_BEFORE_IMAGES, dying_at_sync, refusal
 
-from fgvp_eval.runs import parts_pipeline
+from fgvp_eval.tasks.parts import part_work
 
 IMAGES = 5
 WORDS = ("--split", "paco_val", "--sam", "demo", "--clip", "demo", "--modes", "crop,D4,none")
@@ -40,13 +40,13 @@ def whole(run: Any, words: Any, tmp_path: Path) -> bytes:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the images that were worked on."""
     names: list[str] = []
-    decode = parts_pipeline.decode_image
+    decode = part_work.decode_image
 
     def counting(record: Any) -> Any:
         names.append(record.name)
         return decode(record)
 
-    monkeypatch.setattr(parts_pipeline, "decode_image", counting)
+    monkeypatch.setattr(part_work, "decode_image", counting)
     return names
 
 
@@ -137,7 +137,7 @@ def test_interrupt_prints_the_command_that_resumes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    counting = parts_pipeline.decode_image
+    counting = part_work.decode_image
 
     def interrupted(record: Any) -> Any:
         if len(decoded) == 3:
@@ -145,12 +145,12 @@ def test_interrupt_prints_the_command_that_resumes(
         return counting(record)
 
     decoded.clear()
-    monkeypatch.setattr(parts_pipeline, "decode_image", interrupted)
+    monkeypatch.setattr(part_work, "decode_image", interrupted)
     code, out, err = run(*words)
     assert (code, out) == (130, "")
     command = shlex.split(err.partition("resume it with: ")[2])
     assert command[:3] == ["python", "-m", "fgvp_eval"]
-    monkeypatch.setattr(parts_pipeline, "decode_image", counting)
+    monkeypatch.setattr(part_work, "decode_image", counting)
     decoded.clear()
     assert run(*command[3:])[0] == 0
     assert len(decoded) == IMAGES - 3

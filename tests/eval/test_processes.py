@@ -13,7 +13,8 @@ from child_processes import die, start_all
 
 from fgvp_eval.errors import UsageError
 from fgvp_eval.machine.processes import Processes, processes_from_environment
-from fgvp_eval.runs import group_scoring, run_folder
+from fgvp_eval.runs import run_folder
+from fgvp_eval.tasks import sentence_work
 
 IMAGES = 7
 GROUP = 2  # images whose three candidates each fill a batch
@@ -78,7 +79,7 @@ def breaking_at(image: int, action: Any) -> Any:
 
     def prepare(rank: int) -> None:
         seen: list[int] = []
-        decode = group_scoring.decode_image
+        decode = sentence_work.decode_image
 
         def breaking(record: Any) -> Any:
             seen.append(1)
@@ -87,7 +88,7 @@ def breaking_at(image: int, action: Any) -> Any:
             return decode(record)
 
         if rank == 1:
-            group_scoring.decode_image = breaking
+            sentence_work.decode_image = breaking
 
     return prepare
 

@@ -11,9 +11,11 @@ from child_processes import SYNCS_BEFORE_IMAGES, dying_at_sync, start
 
 from fgvp_eval.errors import UsageError
 from fgvp_eval.machine.processes import Processes
-from fgvp_eval.runs import group_scoring, journal, pipeline, run_folder
+from fgvp_eval.runs import journal, run_folder
 from fgvp_eval.runs.journal import Journal
 from fgvp_eval.runs.resuming import resume_command
+from fgvp_eval.scoring import scorer
+from fgvp_eval.tasks import sentence_work
 
 IMAGES = 6
 GROUP = 2  # images whose three candidates each fill a batch
@@ -39,13 +41,13 @@ def whole(run: Any, words: tuple[object, ...], tmp_path: Path) -> bytes:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the images that were worked on."""
     names: list[str] = []
-    decode = group_scoring.decode_image
+    decode = sentence_work.decode_image
 
     def counting(record: Any) -> Any:
         names.append(record.name)
         return decode(record)
 
-    monkeypatch.setattr(group_scoring, "decode_image", counting)
+    monkeypatch.setattr(sentence_work, "decode_image", counting)
     return names
 
 
@@ -262,7 +264,7 @@ def test_interrupt_prints_the_command_that_resumes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    counting = group_scoring.decode_image
+    counting = sentence_work.decode_image
 
     def interrupted(record: Any) -> Any:
         if len(decoded) == 4:
@@ -270,7 +272,7 @@ def test_interrupt_prints_the_command_that_resumes(
         return counting(record)
 
     decoded.clear()
-    monkeypatch.setattr(group_scoring, "decode_image", interrupted)
+    monkeypatch.setattr(sentence_work, "decode_image", interrupted)
     code, out, err = run(*words, "--no-resume")
     assert (code, out) == (130, "")
     (command,) = (
@@ -279,7 +281,7 @@ def test_interrupt_prints_the_command_that_resumes(
     python, dash_m, module, *arguments = shlex.split(command)
     assert (python, dash_m, module) == ("python", "-m", "fgvp_eval")
     assert "--no-resume" not in arguments
-    monkeypatch.setattr(group_scoring, "decode_image", counting)
+    monkeypatch.setattr(sentence_work, "decode_image", counting)
     decoded.clear()
     assert run(*arguments)[0] == 0
     assert len(decoded) == IMAGES - 4
@@ -290,7 +292,7 @@ def test_interrupt_prints_the_command_that_resumes(
 def test_unexpected_error_tells_how_to_resume(
     run: Any, words: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline.Scorer, "encode", lambda *_: 1 / 0)
+    monkeypatch.setattr(scorer.Scorer, "encode", lambda *_: 1 / 0)
     code, out, err = run(*words, "--out", "run")
     assert (code, out) == (1, "")
     assert "failed: ZeroDivisionError: division by zero" in err

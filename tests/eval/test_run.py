@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from fgvp_eval.demo import models as demo_models
-from fgvp_eval.runs import pipeline
+from fgvp_eval.scoring import scorer
 
 pytestmark = pytest.mark.usefixtures("random_models")
 
@@ -305,7 +305,7 @@ def test_scores_that_are_not_finite_are_reported(
 ) -> None:
     root.save(root.detections())
     monkeypatch.setattr(
-        pipeline.Scorer, "logits", lambda *args: np.full((1, len(args[2]), 3), np.nan, np.float32)
+        scorer.Scorer, "logits", lambda *args: np.full((1, len(args[2]), 3), np.nan, np.float32)
     )
     code, _, err = run(*TEST_A, "--data-root", root.path)
     assert code == 3

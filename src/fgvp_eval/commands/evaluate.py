@@ -25,7 +25,7 @@ from fgvp_eval.runs.resuming import program_words, resume_command
 
 if TYPE_CHECKING:
     from fgvp_eval.runs.run_folder import RunFolder
-    from fgvp_eval.runs.tasks import Task
+    from fgvp_eval.tasks.task import Task
 
 _LOG = logging.getLogger("fgvp_eval")
 
@@ -58,8 +58,8 @@ def _run(argv: Sequence[str]) -> int:
     if not processes.is_first:
         _speak_for(processes)
     # Late, so that --help and wrong usage answer without waiting for torch.
+    from fgvp_eval.runs.evaluation import choose_task
     from fgvp_eval.runs.run_folder import choose_folder
-    from fgvp_eval.runs.tasks import choose_task
 
     task = choose_task(config)
     processes.connect()
@@ -82,7 +82,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _evaluate(
-    task: Task,
+    task: Task[Any, Any],
     config: EvalConfig,
     folder: RunFolder[Any],
     processes: Processes,
@@ -90,9 +90,11 @@ def _evaluate(
 ) -> int:
     from fgvp_eval.machine.stage_times import split_line
     from fgvp_eval.report.page import report_of_run
+    from fgvp_eval.runs.evaluation import evaluate
     from fgvp_eval.runs.finished_run import FinishedRun, mark_finished
+    from fgvp_eval.runs.run_folder import write_run
 
-    report = task.evaluate(config, folder, processes)
+    report = evaluate(task, config, folder, processes)
     processes.disconnect()
     if report is None or not processes.is_first:
         return EXIT_DONE
@@ -100,8 +102,8 @@ def _evaluate(
         print_result(report.table)
         _LOG.info("%s holds this run, finished; nothing was done again", folder.path)
         return EXIT_DONE
-    task.write(folder.path, report, [*program_words(processes), *argv])
-    table = task.table(report)
+    write_run(folder.path, report, [*program_words(processes), *argv])
+    table = report.table()
     print_result(table)
     seconds = dict(report.seconds)
     if config.report:

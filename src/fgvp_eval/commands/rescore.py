@@ -22,7 +22,7 @@ from fgvp_eval.options.presets import Post
 from fgvp_eval.options.tool_command import ToolParser, print_result, run_tool
 from fgvp_eval.results.metrics import measure
 from fgvp_eval.results.stored_runs import StoredRun, read_run
-from fgvp_eval.results.tables import format_table, miss_table, stored_rows
+from fgvp_eval.results.tables import format_table, miss_table, table_rows
 from fgvp_eval.scoring.choice import judge
 from fgvp_eval.scoring.postprocess import SentenceLogits, aggregate_modes, final_scores
 
@@ -67,7 +67,7 @@ def _run(argv: Sequence[str]) -> int:
     options = build_parser().parse_args(argv)
     run = read_run(options.run)
     rescored = rescore_run(run, options.post, options.aggregate, options.as_released)
-    rows = stored_rows(rescored)
+    rows = table_rows(rescored.rows, rescored.settings)
     if options.out is not None:
         _write(rescored, options.run, options.out)
     print_result("\n\n".join([format_table(rows), miss_table(rows)]))

@@ -7,14 +7,15 @@ height) or ``_xyxy`` (left, top, right, bottom).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol
 
 from typing_extensions import TypeVar
 
-from fgvp_eval.options.config import EvalConfig, SplitSettings
+from fgvp_eval.options.config import EvalConfig
 from fgvp_eval.options.splits import Counts, Split
 
 Box = tuple[float, float, float, float]
@@ -170,43 +171,29 @@ class Unscored:
     reason: str
 
 
-@dataclass(frozen=True)
-class SplitResult:
-    """Everything measured on one split.
+class SplitResult(Protocol):
+    """Everything measured on one split."""
 
-    Attributes:
-        dataset: The split as read.
-        settings: What was asked for, defaults filled in.
-        masks: Where masks came from: ``sam``, ``gt``, or ``unused`` if no mode looks at them.
-        rows: Predictions of each row of the result table, by label, in the same order of
-            sentences.
-        unscored: Sentences that could not be scored.
-        files_sha256: SHA-256 of every annotation and detections file, by path.
-        frame: Long side of the image that prompts but crops were drawn on; None for its own.
-    """
-
-    dataset: Dataset
-    settings: SplitSettings
-    masks: str
-    rows: dict[str, list[Prediction]]
-    unscored: list[Unscored]
-    files_sha256: dict[str, str]
-    frame: int | None = None
-
-
-class Scored(Protocol):
-    """What came out of a split, of either kind of run."""
+    @property
+    def name(self) -> str:
+        """Name of the split."""
 
     @property
     def unscored(self) -> Sequence[Unscored]:
-        """What could not be scored."""
+        """The sentences or parts that could not be scored."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``results.json`` says of the split: its candidates, counts and files."""
+
+    def settings_facts(self) -> dict[str, Any]:
+        """Return every option of the split as it was resolved."""
 
 
-AnySplitResult = TypeVar("AnySplitResult", bound=Scored, default=SplitResult)
+AnySplitResult = TypeVar("AnySplitResult", bound=SplitResult, default=Any)
 
 
 @dataclass(frozen=True)
-class RunReport(Generic[AnySplitResult]):
+class RunReport(ABC, Generic[AnySplitResult]):
     """Everything a run found out, before it is written down.
 
     Attributes:
@@ -231,3 +218,50 @@ class RunReport(Generic[AnySplitResult]):
     def complete(self) -> bool:
         """Everything was scored."""
         return not any(result.unscored for result in self.splits)
+
+    @property
+    def accuracy(self) -> float | dict[str, Any] | None:
+        """The share that is right, in 0 to 1, None if nothing was scored.
+
+        Of several rows a dict, with the keys that ``metrics`` has in ``results.json``: of sentences
+        the split, then the modes; of parts also protocol, input and way of assignment.
+        """
+        found: Any = self._accuracies()
+        only = found
+        while isinstance(only, dict):
+            if len(only) != 1:
+                return dict(found)
+            (only,) = only.values()
+        return None if only is None else float(only)
+
+    @abstractmethod
+    def table(self) -> str:
+        """Return the table of results, in Markdown."""
+
+    @abstractmethod
+    def summary(self, command: str) -> str:
+        """Return the page that tells a reader what was run and what came out, in Markdown.
+
+        Args:
+            command: The command line that was run.
+        """
+
+    @abstractmethod
+    def samples(self) -> Iterator[dict[str, Any]]:
+        """Yield the records of ``samples.jsonl``."""
+
+    @abstractmethod
+    def kind_facts(self) -> dict[str, Any]:
+        """Return what ``results.json`` begins with: the version of its form, and its protocol."""
+
+    @abstractmethod
+    def metrics(self) -> dict[str, Any]:
+        """Return the metrics of each row, by split and then by what tells rows apart."""
+
+    @abstractmethod
+    def option_facts(self) -> dict[str, Any]:
+        """Return the options of the whole run that only this kind of run has."""
+
+    @abstractmethod
+    def _accuracies(self) -> dict[str, Any]:
+        """Return the share that is right of each row, by the keys of :meth:`metrics`."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fgvp_eval.tasks.parts.tables import PROTOCOL_TEXT
+from fgvp_eval.tasks.parts.part_results import PROTOCOL_TEXT
 
 # The levels of "metrics", protocol aside; runs of schema version 1 have no inputs.
 _LABELS = {3: ("split", "modes", "assignment"), 4: ("split", "input", "modes", "assignment")}

@@ -20,7 +20,7 @@ from fgvp_eval.results.metrics import RECALL_RANKS, Cause
 from fgvp_eval.results.miss_sample import sampled_misses
 from fgvp_eval.results.seen_pictures import read_pictures
 from fgvp_eval.results.stored_runs import StoredRun, read_run, split_of
-from fgvp_eval.results.tables import TableRow, stored_rows
+from fgvp_eval.results.tables import TableRow, table_rows
 
 _PROTOCOLS = {
     "gt": (
@@ -90,7 +90,7 @@ def sentences_content(folder: Path, *, per_row: int, data_root: Path | None) -> 
     roots = {split: data_root or _root_of(run, split) for split, _ in run.rows}
     photos = _photos(predictions, roots)
     cards = miss_cards(run, sampled, photos, read_pictures(folder, shown))
-    groups = _groups(stored_rows(run))
+    groups = _groups(table_rows(run.rows, run.settings))
     splits = list(dict.fromkeys(split for split, _ in run.rows))
     return {
         "title": f"Visual prompts on {', '.join(splits) or 'nothing'}",

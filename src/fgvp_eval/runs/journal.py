@@ -16,62 +16,19 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Generic, Protocol
-
-from typing_extensions import TypeVar
+from typing import IO, Any
 
 from fgvp_eval.errors import DataError, EvalError, UsageError
-from fgvp_eval.data.records import Prediction, Unscored
+from fgvp_eval.data.records import Unscored
 from fgvp_eval.runs.run_identity import differences
+from fgvp_eval.tasks.task import ImageOutcome, Outcomes, Result
 from fgvp_eval.machine.whole_files import storing, utf8
 
 _LOG = logging.getLogger(__name__)
 
 _FORMAT = 2  # 1 had no checksums
 _SEAL = b', "sha256": '
-
-
-class Record(Protocol):
-    """One result among those of an image."""
-
-    def record(self) -> dict[str, Any]:
-        """Return all of it, as JSON can hold it."""
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Any:
-        """Return the result that :meth:`record` was called on."""
-
-
-# The plain name ``ImageOutcome`` means ``ImageOutcome[Prediction]``, and so with the others.
-Result = TypeVar("Result", bound=Record, default=Prediction)
-
-
-@dataclass(frozen=True)
-class ImageOutcome(Generic[Result]):
-    """What came out of one image.
-
-    Attributes:
-        split: Name of the split.
-        index: Number of the image in the split.
-        rows: Results by label: of sentences, the predictions for each row of the result table; of
-            parts, the scored objects under each condition. What could not be scored is not in it.
-        unscored: The sentences or parts that could not be scored.
-        seconds: Seconds spent on it by stage.
-        together: How many images were encoded together, this one among them; 0 if it could not be
-            scored.
-    """
-
-    split: str
-    index: int
-    rows: dict[str, list[Result]]
-    unscored: list[Unscored]
-    seconds: dict[str, float]
-    together: int = 1
-
-
-Outcomes = dict[tuple[str, int], ImageOutcome[Result]]
 
 
 class Journal:

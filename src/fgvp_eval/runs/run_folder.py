@@ -5,34 +5,29 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
 from fgvp_eval.options.config import EvalConfig
+from fgvp_eval.tasks.task import Outcomes, Result
 from fgvp_eval.errors import UsageError
 from fgvp_eval.runs.finished_run import FinishedRun, read_finished
 from fgvp_eval.runs.journal import (
     Journal,
-    Outcomes,
-    Result,
     journal_files,
     journal_path,
     read_journals,
     remove_journals,
 )
-from fgvp_eval.masks.by_grid import grid_settings
-from fgvp_eval.results.metrics import measure
 from fgvp_eval.machine.processes import Processes
-from fgvp_eval.data.records import RunReport, SplitResult
+from fgvp_eval.data.records import RunReport
 from fgvp_eval.results.seen_pictures import misses_files
-from fgvp_eval.results.tables import demo_models, departures, published_percent, summary_page
 from fgvp_eval.machine.versions import versions_of_run
 from fgvp_eval.machine.whole_files import make_folder, storing, write_whole
 
-SCHEMA_VERSION = 1
 _SECONDS_TO_APPEAR = 20.0  # network file systems remember for a while that a file is not there
 
 
@@ -146,117 +141,51 @@ def choose_folder(config: EvalConfig, result_type: type[Result]) -> RunFolder[Re
     return RunFolder(path, result_type)
 
 
-def write_run(folder: Path, report: RunReport, command: Sequence[str]) -> None:
-    """Write the files of a run; each replaces its predecessor in one step.
+def write_run(folder: Path, report: RunReport[Any], command: Sequence[str]) -> None:
+    """Write ``samples.jsonl``, ``summary.md`` and ``results.json``, in this order.
+
+    Each replaces its predecessor in one step.
 
     Args:
         folder: An existing folder.
         report: The results.
         command: The words that started the run.
     """
-    records = (record for result in report.splits for record in _sample_records(result))
-    write_files(
-        folder, records, summary_page(report, shlex.join(command)), _results(report, command)
-    )
-
-
-def write_files(
-    folder: Path, samples: Iterable[Mapping[str, Any]], summary: str, results: Mapping[str, Any]
-) -> None:
-    """Write ``samples.jsonl``, ``summary.md`` and ``results.json``, in this order."""
-    lines = (json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples)
+    words = shlex.join(command)
+    lines = (json.dumps(sample, ensure_ascii=False) + "\n" for sample in report.samples())
     write_whole(folder / "samples.jsonl", lines)
-    write_whole(folder / "summary.md", (summary,))
-    write_whole(folder / "results.json", (json.dumps(results, indent=2, ensure_ascii=False), "\n"))
+    write_whole(folder / "summary.md", (report.summary(words),))
+    results = json.dumps(_results(report, words), indent=2, ensure_ascii=False)
+    write_whole(folder / "results.json", (results, "\n"))
 
 
-def _sample_records(result: SplitResult) -> Iterator[dict[str, Any]]:
-    """Yield the records of ``samples.jsonl``, sentence by sentence, one for each row."""
-    for predictions in zip(*result.rows.values(), strict=True):
-        for prediction in predictions:
-            yield prediction.record()
-
-
-def _results(report: RunReport, command: Sequence[str]) -> dict[str, Any]:
+def _results(report: RunReport[Any], command: str) -> dict[str, Any]:
     return {
-        "schema_version": SCHEMA_VERSION,
+        **report.kind_facts(),
         "complete": report.complete,
-        "metrics": {
-            result.dataset.split.name: {
-                label: asdict(measure(predictions)) for label, predictions in result.rows.items()
-            }
-            for result in report.splits
-        },
-        "splits": {result.dataset.split.name: _split_facts(result) for result in report.splits},
+        "metrics": report.metrics(),
+        "splits": {result.name: result.facts() for result in report.splits},
         "blur": report.blur,
         "models": report.models,
         "config": _config_facts(report),
-        "command": shlex.join(command),
+        "command": command,
         "versions": versions_of_run(),
         "device": report.device,
         "seconds": {stage: round(spent, 3) for stage, spent in report.seconds.items()},
     }
 
 
-def _split_facts(result: SplitResult) -> dict[str, Any]:
-    dataset, published = result.dataset, result.dataset.split.published
-    return {
-        "proposals": result.settings.proposals.kind,
-        "masks": result.masks,
-        "frame": result.frame,
-        "count_check": {
-            "ok": None if published is None else dataset.counts == published,
-            "found": asdict(dataset.counts),
-            "published": None if published is None else asdict(published),
-        },
-        "files_sha256": result.files_sha256,
-        "unscored": [asdict(unscored) for unscored in result.unscored],
-    }
-
-
-def _config_facts(report: RunReport) -> dict[str, Any]:
+def _config_facts(report: RunReport[Any]) -> dict[str, Any]:
     """Return every option as it was resolved; ``settings`` has those with defaults per split."""
     config = report.config
     return {
         "splits": [split.name for split in config.splits],
-        "settings": {
-            result.dataset.split.name: _settings_facts(result) for result in report.splits
-        },
+        "settings": {result.name: result.settings_facts() for result in report.splits},
         "limit": config.limit,
         "seed": config.seed,
         "device": config.device,
         "precision": report.precision,
         "batch_size": config.batch_size,
-        "post": config.post or (config.preset.post if config.preset else "none"),
-        "preset": config.preset.name if config.preset else None,
+        **report.option_facts(),
         "out": None if config.out is None else str(config.out),
-    }
-
-
-def _settings_facts(result: SplitResult) -> dict[str, Any]:
-    settings, path = result.settings, result.settings.proposals.path
-    return {
-        "data_root": str(result.dataset.root),
-        "modes": list(settings.modes),
-        "compare_modes": settings.compare_modes,
-        "proposals": settings.proposals.kind if path is None else f"detections:{path}",
-        "masks": settings.masks,
-        "sam_grid": vars(grid_settings(settings.sam)) if result.masks == "sam-grid" else None,
-        "sam": settings.sam,
-        "clip": settings.clip,
-        "clean_masks": settings.clean_masks,
-        "cache": settings.cache,
-        "feature_cache": settings.feature_cache,
-        "post": settings.post,
-        "aggregate": settings.aggregate,
-        "negatives": "all" if settings.negatives is None else settings.negatives,
-        "template": settings.template,
-        "size_prior": settings.size_prior,
-        "color": settings.color,
-        "drawing": settings.drawing,
-        "demo_models": list(demo_models(result)),
-        "as_released": settings.as_released,
-        "preset": settings.preset,
-        "changed": list(departures(result)),
-        "published_percent": published_percent(result),
     }

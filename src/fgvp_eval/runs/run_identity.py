@@ -7,8 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fgvp_eval.options.config import EvalConfig, SplitSettings
+import torch
+
 from fgvp_eval.machine.versions import package_version
+from fgvp_eval.options.config import EvalConfig, SplitSettings
+from fgvp_eval.runs.run_models import RunModels
+from fgvp_eval.tasks.task import Plan
 from fgvp_kernels import algorithm_version
 
 # Options of caches, which change nothing that comes out.
@@ -23,33 +27,28 @@ _PACKAGES = ("fgvp-kernels", "torch", "open_clip_torch", "segment-anything")
 
 def run_identity(
     config: EvalConfig,
-    settings: Mapping[str, SplitSettings | Mapping[str, Any]],
-    files_sha256: Mapping[str, Mapping[str, str]],
-    models: Sequence[Mapping[str, Any]],
+    plans: Sequence[Plan],
+    models: RunModels,
     *,
-    device: str,
-    precision: str,
-    packing: Mapping[str, int] | None = None,
-    grids: Mapping[str, object] | None = None,
+    device: torch.device,
+    at_once: int,
 ) -> dict[str, Any]:
     """Return what a journal must agree with for a run to go on where it ended.
 
     Args:
         config: The options as given.
-        settings: What they mean for each split, by its name.
-        files_sha256: SHA-256 of annotations and detections, by split and path.
-        models: What identifies each model.
-        device: Kind of device.
-        precision: Of the CLIP towers.
-        packing: How images are grouped for full batches.
-        grids: Settings of the mask generator, for each split that uses it.
+        plans: The splits, with what the options mean for each.
+        models: The models.
+        device: Of which the kind counts.
+        at_once: Pictures of a batch.
     """
-    options = {
-        name: value for name, value in vars(config).items() if name not in _LEFT_OUT | _CACHES
-    }
-    chosen = {split: _without_caches(setting) for split, setting in settings.items()}
+    given = vars(config) | {"proposals": None}  # which every split resolves for itself
+    options = {name: value for name, value in given.items() if name not in _LEFT_OUT | _CACHES}
+    deciding = {plan.name: plan.deciding(at_once) for plan in plans}
+    chosen = {split: _without_caches(one.settings) for split, one in deciding.items()}
+    packing = {name: size for one in deciding.values() for name, size in one.packing.items()}
     return {
-        "splits": list(settings),
+        "splits": list(chosen),
         "settings": plain(chosen),
         # Options that every split resolves for itself stand in its settings.
         "options": plain(
@@ -59,12 +58,12 @@ def run_identity(
                 if not any(name in setting for setting in chosen.values())
             }
         ),
-        "device": device,
-        "precision": precision,
-        "packing": plain(packing or {}),
-        "files": plain(files_sha256),
-        "models": plain(models),
-        "sam_grid": plain(grids or {}),
+        "device": device.type,
+        "precision": models.precision,
+        "packing": plain(packing),
+        "files": plain({plan.name: plan.files_sha256 for plan in plans}),
+        "models": plain(models.facts),
+        "sam_grid": plain({split: one.grid for split, one in deciding.items() if one.grid}),
         "versions": {
             **{package: package_version(package) for package in _PACKAGES},
             "renderer": algorithm_version(),

@@ -1,42 +1,50 @@
-"""The models of a run of either kind."""
+"""The models of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from fgvp_eval.encoding.clip_models import ClipModel, load_clips
-from fgvp_eval.options.config import EvalConfig, SplitSettings
 from fgvp_eval.masks.sam_models import SamModel, find_checkpoint, load_sam
+from fgvp_eval.options.config import EvalConfig
+from fgvp_eval.scoring.entity_trees import parser_identity
+from fgvp_eval.tasks.task import Plan
 
 
-class Plan(Protocol):
-    """One split of a run."""
+@dataclass(frozen=True)
+class RunModels:
+    """Models by the options that name them.
 
-    @property
-    def settings(self) -> SplitSettings:
-        """What was asked for."""
+    Attributes:
+        ensembles: CLIP models.
+        sams: SAMs.
+        facts: What identifies each model, that of relations among them: its option, hash and
+            preprocessing.
+        precision: Of the CLIP towers.
+    """
 
-    @property
-    def needs_sam(self) -> bool:
-        """Whether its masks come from SAM."""
+    ensembles: Mapping[str, tuple[ClipModel, ...]]
+    sams: Mapping[str, SamModel]
+    facts: list[dict[str, Any]]
+    precision: str
 
 
-def load_models(
-    plans: Sequence[Plan], config: EvalConfig, device: torch.device
-) -> tuple[dict[str, tuple[ClipModel, ...]], dict[str, SamModel]]:
-    """Return the CLIP ensembles and the SAMs that the plans need, by their options."""
+def load_models(plans: Sequence[Plan], config: EvalConfig, device: torch.device) -> RunModels:
+    """Return the models that the plans need."""
     sam_names = dict.fromkeys(plan.settings.sam for plan in plans if plan.needs_sam)
     data_root = config.folder_of_data()
     for name in sam_names:
         find_checkpoint(name, data_root)  # before a CLIP is downloaded for nothing
     clip_names = dict.fromkeys(plan.settings.clip for plan in plans)
-    clips = {name: load_clips(name, device, config.precision) for name in clip_names}
-    return clips, {name: load_sam(name, device, data_root) for name in sam_names}
-
-
-def distinct_clips(ensembles: Mapping[str, Sequence[ClipModel]]) -> list[ClipModel]:
-    """Return each model of several ensembles once."""
-    return list({clip.name: clip for models in ensembles.values() for clip in models}.values())
+    ensembles = {name: load_clips(name, device, config.precision) for name in clip_names}
+    sams = {name: load_sam(name, device, data_root) for name in sam_names}
+    distinct = {clip.name: clip for clips in ensembles.values() for clip in clips}.values()
+    facts = [sam.identity() for sam in sams.values()] + [clip.identity() for clip in distinct]
+    if any("R" in plan.settings.post for plan in plans):
+        facts.append(parser_identity())
+    precision = str(next(iter(distinct)).dtype).removeprefix("torch.")
+    return RunModels(ensembles, sams, facts, precision)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from fgvp_eval.data.candidates import Candidates, read_candidates
 from fgvp_eval.data.count_check import require_counts
 from fgvp_eval.data.records import Dataset
 from fgvp_eval.data.refcoco import read_refcoco
 from fgvp_eval.encoding.drawing import DrawStyle, draw_styles
-from fgvp_eval.encoding.image_groups import TYPICAL_GRID_MASKS, group_images
+from fgvp_eval.encoding.image_groups import MOST_IMAGES, TYPICAL_GRID_MASKS, group_images
 from fgvp_eval.masks.by_grid import GridSettings, grid_settings
 from fgvp_eval.masks.cleanup import SAM_FRAME
 from fgvp_eval.masks.embedding_cache import default_cache
@@ -24,8 +23,9 @@ from fgvp_eval.masks.sources import (
 )
 from fgvp_eval.options.config import TEXT_COLOR, EvalConfig, SplitSettings
 from fgvp_eval.options.demo_models import misplaced_demo_models
-from fgvp_eval.options.splits import Split
+from fgvp_eval.options.splits import Counts, Split
 from fgvp_eval.scoring.caption_bank import CaptionBank
+from fgvp_eval.tasks.task import Deciding, split_data_root
 from fgvp_kernels import Mode
 from fgvp_kernels.modes import Region
 
@@ -92,6 +92,31 @@ class SplitPlan:
         """SHA-256 of every annotation and detections file."""
         return self.dataset.files_sha256 | self.candidates.files_sha256
 
+    @property
+    def counts(self) -> Counts:
+        """Size of the split on disk."""
+        return self.dataset.counts
+
+    @property
+    def published(self) -> Counts | None:
+        """Size that it should have; None where there is nothing to compare with."""
+        return self.dataset.split.published
+
+    @property
+    def image_names(self) -> list[str]:
+        """The name of each image, in the order of the split."""
+        return [image.name for image in self.dataset.images]
+
+    def size(self, index: int) -> int:
+        """Return how many sentences an image has."""
+        return len(self.dataset.images[index].samples)
+
+    def deciding(self, at_once: int) -> Deciding:
+        """Return what decides the results; ``at_once`` are the pictures of a batch."""
+        packing = {"candidates": at_once, "images": MOST_IMAGES, "grid_masks": TYPICAL_GRID_MASKS}
+        grid = self.grid if self.masks == "sam-grid" else None
+        return Deciding(self.settings, grid, packing)
+
     def groups(self, at_once: int) -> list[range]:
         """Return the numbers of images that are encoded together.
 
@@ -132,17 +157,7 @@ def read_plan(config: EvalConfig, split: Split) -> SplitPlan:
         DataError: Data is missing or broken.
     """
     settings = config.settings(split)
-    dataset = read_refcoco(_data_root(config, split), split, config.limit)
+    dataset = read_refcoco(split_data_root(config, split), split, config.limit)
     if config.strict_data:
         require_counts(split.name, dataset.counts, split.published)
     return SplitPlan(dataset, settings, read_candidates(dataset, settings.proposals))
-
-
-def _data_root(config: EvalConfig, split: Split) -> Path:
-    if not split.is_demo:
-        return config.folder_of_data()
-    if config.data_root is not None and (config.data_root / split.dataset).is_dir():
-        return config.data_root
-    from fgvp_eval.demo.dataset import demo_data_root
-
-    return demo_data_root()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fgvp_eval.data.count_check import require_counts
 from fgvp_eval.data.paco import read_paco
-from fgvp_eval.data.parts_records import PartsDataset
+from fgvp_eval.data.parts_records import PartCounts, PartsDataset
 from fgvp_eval.encoding.drawing import DrawStyle, draw_styles
 from fgvp_eval.errors import UsageError
 from fgvp_eval.machine.stage_times import StageTimes
@@ -21,6 +20,7 @@ from fgvp_eval.options.demo_models import misplaced_demo_models
 from fgvp_eval.options.splits import Split
 from fgvp_eval.tasks.parts.grid_candidates import GridCandidates
 from fgvp_eval.tasks.parts.scored_objects import Condition, PartProtocol, SeenInput
+from fgvp_eval.tasks.task import Deciding, split_data_root
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,6 +66,38 @@ class PartsPlan:
         """The phrases whose mean score is subtracted; None without subtraction."""
         return self.dataset.phrases if self.settings.post == "S" else None
 
+    @property
+    def counts(self) -> PartCounts:
+        """Size of the split on disk."""
+        return self.dataset.counts
+
+    @property
+    def published(self) -> PartCounts | None:
+        """Size that it should have; None where there is nothing to compare with."""
+        return self.dataset.published
+
+    @property
+    def files_sha256(self) -> dict[str, str]:
+        """SHA-256 of the annotation file."""
+        return self.dataset.files_sha256
+
+    @property
+    def image_names(self) -> list[str]:
+        """The name of each image, in the order of the split."""
+        return [image.name for image in self.dataset.images]
+
+    def size(self, index: int) -> int:
+        """Return how many parts the objects of an image have."""
+        return self.dataset.images[index].parts
+
+    def deciding(self, at_once: int) -> Deciding:
+        """Return what decides the results; an object is scored alone, however large a batch."""
+        return Deciding(self.facts())
+
+    def groups(self, at_once: int) -> list[range]:
+        """Return the numbers of the images, each a group of its own."""
+        return [range(index, index + 1) for index in range(len(self.dataset.images))]
+
     def styles(self, seed: int) -> dict[str, DrawStyle]:
         """Return how each mode is drawn."""
         return draw_styles(self.settings.modes, None, seed, self.settings.color)
@@ -102,7 +134,7 @@ def read_parts_plan(config: EvalConfig, split: Split) -> PartsPlan:
         DataError: Data is missing or broken.
     """
     conditions = chosen_conditions(config, split)
-    dataset = read_paco(_data_root(config, split), split, config.limit)
+    dataset = read_paco(split_data_root(config, split), split, config.limit)
     if config.strict_data:
         require_counts(split.name, dataset.counts, dataset.published)
     settings = config.settings(split)
@@ -152,13 +184,3 @@ def chosen_conditions(config: EvalConfig, split: Split) -> tuple[Condition, ...]
     if config.part_input in inputs:
         inputs = (config.part_input,)
     return tuple(Condition(protocol, seen) for protocol in protocols for seen in inputs)
-
-
-def _data_root(config: EvalConfig, split: Split) -> Path:
-    if not split.is_demo:
-        return config.folder_of_data()
-    if config.data_root is not None and (config.data_root / split.dataset).is_dir():
-        return config.data_root
-    from fgvp_eval.demo.parts_dataset import parts_data_root
-
-    return parts_data_root()

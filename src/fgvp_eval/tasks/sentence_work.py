@@ -1,68 +1,62 @@
-"""The outcomes of groups of images, whose candidates are encoded together."""
+"""Sentences that refer to objects: an image's sentences choose among its candidates.
+
+The candidates of a group of images are encoded together.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
 
-from fgvp_eval.errors import DataError
 from fgvp_eval.data.images import decode_image
-from fgvp_eval.runs.journal import ImageOutcome
+from fgvp_eval.data.records import ImageRecord, Prediction, Unscored
+from fgvp_eval.errors import DataError
 from fgvp_eval.masks.masked_image import MaskedImage
-from fgvp_eval.masks.sources import MaskSource
-from fgvp_eval.machine.progress import Progress
-from fgvp_eval.data.records import ImageRecord, Unscored
 from fgvp_eval.results.miss_pictures import MissPictures
 from fgvp_eval.scoring.sentence_scores import SentenceScorer
-from fgvp_eval.tasks.split_plan import SplitPlan
-from fgvp_eval.machine.stage_times import StageTimes
+from fgvp_eval.tasks.sentence_results import SentencesReport, SentencesSplitResult
+from fgvp_eval.tasks.split_plan import SplitPlan, read_plan
+from fgvp_eval.tasks.task import Equipment, ImageOutcome, Task
 
 _LOG = logging.getLogger(__name__)
 
 
-class GroupScorer:
-    """Evaluates groups of images of one split.
+class SentenceWork:
+    """The work on the images of one split.
 
     Args:
         plan: The split.
-        source: Gives images their candidates.
-        sentences: Scores them.
-        misses: Keeps the prompts of those that were missed.
-        times: Where the seconds of all stages are added.
+        equipment: What it is done with.
+        done: Images that were done before.
     """
 
-    def __init__(
-        self,
-        plan: SplitPlan,
-        source: MaskSource,
-        sentences: SentenceScorer,
-        misses: MissPictures,
-        times: StageTimes,
-    ) -> None:
-        self._plan, self._source, self._sentences, self._times = plan, source, sentences, times
-        self._misses = misses
+    def __init__(self, plan: SplitPlan, equipment: Equipment, done: Sequence[ImageOutcome]) -> None:
+        config, times = equipment.config, equipment.times
+        self._plan, self._times = plan, times
+        self._source = plan.mask_source(equipment.sam(plan))
+        self._sentences = SentenceScorer(
+            equipment.scorer(plan), plan.settings, plan.bank(config.seed), times
+        )
+        self._misses = MissPictures(
+            equipment.misses,
+            equipment.clips(plan)[0],
+            plan.styles(config.seed),
+            per_row=config.report_misses if config.report else 0,
+            seed=config.seed,
+            color_of=self._sentences.color_of,
+            device=equipment.device,
+            times=times,
+        )
+        for outcome in done:
+            self._misses.count(outcome.rows)
 
-    def outcomes(self, groups: Sequence[Sequence[int]]) -> Iterator[ImageOutcome]:
-        """Yield what comes out of each image of some groups of the split.
-
-        Args:
-            groups: Numbers of images that are encoded together.
-        """
-        if not groups:
-            return
-        images = self._plan.dataset.images
-        # In one order and all at once: what a text is encoded with decides the last bits of its
-        # features, and they must not depend on which images this process has seen.
+    def prepare(self) -> None:
+        """Encode the sentences of the split, as :class:`task.Work` says."""
         with self._times.measure("texts"):
+            images = self._plan.dataset.images
             self._sentences.prepare(sample for image in images for sample in image.samples)
-        total = sum(len(images[index].samples) for group in groups for index in group)
-        with Progress(self._plan.name, total) as progress:
-            for group in groups:
-                for outcome in self._outcomes(group):
-                    yield outcome
-                    progress.add(len(images[outcome.index].samples))
 
-    def _outcomes(self, group: Sequence[int]) -> Iterator[ImageOutcome]:
+    def outcomes(self, group: Sequence[int]) -> Iterator[ImageOutcome]:
         """Yield the outcomes of one group; a broken image is left out of its batches."""
         records = {index: self._plan.dataset.images[index] for index in group}
         found: dict[int, MaskedImage] = {}
@@ -116,6 +110,17 @@ class GroupScorer:
         return [Unscored(sample.sample_id, record.name, reason) for sample in record.samples]
 
 
+def _split_result(plan: SplitPlan, outcomes: Sequence[ImageOutcome]) -> SentencesSplitResult:
+    """Put the images of a split together."""
+    rows: dict[str, list[Prediction]] = {"+".join(group): [] for group in plan.settings.mode_groups}
+    unscored: list[Unscored] = []
+    for outcome in outcomes:
+        unscored += outcome.unscored
+        for label, predictions in outcome.rows.items():
+            rows[label] += predictions
+    return SentencesSplitResult(plan, rows, unscored)
+
+
 def _one_line(error: DataError) -> str:
     return " ".join(str(error).split())
 
@@ -123,3 +128,6 @@ def _one_line(error: DataError) -> str:
 def _add(seconds: dict[str, float], more: dict[str, float], share: float = 1.0) -> None:
     for stage, spent in more.items():
         seconds[stage] = seconds.get(stage, 0.0) + share * spent
+
+
+SENTENCES = Task("sentence", Prediction, read_plan, SentenceWork, _split_result, SentencesReport)
