@@ -89,9 +89,9 @@ def _evaluate(
     argv: Sequence[str],
 ) -> int:
     from fgvp_eval.machine.stage_times import split_line
-    from fgvp_eval.report.page import report_of_run
+    from fgvp_eval.runs.api import finish_run
     from fgvp_eval.runs.evaluation import evaluate
-    from fgvp_eval.runs.finished_run import FinishedRun, mark_finished
+    from fgvp_eval.runs.finished_run import FinishedRun
     from fgvp_eval.runs.run_folder import write_run
 
     report = evaluate(task, config, folder, processes)
@@ -103,14 +103,11 @@ def _evaluate(
         _LOG.info("%s holds this run, finished; nothing was done again", folder.path)
         return EXIT_DONE
     write_run(folder.path, report, [*program_words(processes), *argv])
-    table = report.table()
-    print_result(table)
+    print_result(report.table())
     seconds = dict(report.seconds)
+    written = finish_run(folder.path, report)
     if config.report:
-        written = report_of_run(folder.path, config.report_misses)
         seconds["report"] = seconds.get("report", 0.0) + written
-    if report.complete:
-        mark_finished(folder.path, config, table)
     _LOG.info("%s", split_line(seconds))
     _LOG.info("wrote %s", folder.path)
     return EXIT_DONE if report.complete else EXIT_INCOMPLETE

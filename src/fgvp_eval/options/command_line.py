@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+from fgvp_eval.errors import UsageError
 from fgvp_eval.options.config import (
     DEFAULT_CLIP,
     DEFAULT_REPORT_MISSES,
@@ -300,6 +301,35 @@ def parse_config(argv: Sequence[str]) -> EvalConfig:
         report=options.report,
         report_misses=options.report_misses,
     )
+
+
+def command_words(split: str | Sequence[str], options: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of the command that keyword arguments stand for.
+
+    Args:
+        split: Splits or collections, a list of them or comma separated.
+        options: Values by the names of the command's options, with ``_`` for ``-``; a sequence
+            stands for values that the command takes comma separated, None for the default.
+
+    Raises:
+        UsageError: There is no such option.
+    """
+    words = [f"--split={_text(split)}"]
+    defaults = vars(build_parser().parse_args(words))
+    for name, value in options.items():
+        if name not in defaults:
+            raise UsageError(f"there is no option {name!r}; choices: {', '.join(sorted(defaults))}")
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            if value != defaults[name]:
+                words.append(f"--{option}" if value else f"--no-{option}")
+        elif value is not None:
+            words.append(f"--{option}={_text(value)}")
+    return words
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _dashed(word: str) -> str:

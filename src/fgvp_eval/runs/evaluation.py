@@ -64,6 +64,8 @@ def evaluate(
     config: EvalConfig,
     folder: RunFolder[Any],
     processes: Processes = ALONE,
+    *,
+    read_again: bool = False,
 ) -> RunReport[Any] | FinishedRun | None:
     """Evaluate every split of ``config``.
 
@@ -76,10 +78,11 @@ def evaluate(
         config: The options.
         folder: Made once everything needed is there.
         processes: This process among those that share the images.
+        read_again: Read the journals of a finished run too.
 
     Returns:
-        The results in the first process, None in the others. A run that the folder holds, finished
-        and unchanged, is not read again: all processes return what it printed.
+        The results in the first process, None in the others. Unless it is to be read again, all
+        processes return what a run printed that the folder holds, finished and unchanged.
 
     Raises:
         UsageError: An option does not fit this machine or the models, or the run folder holds
@@ -100,7 +103,7 @@ def evaluate(
         models = load_models(plans, config, device)
     at_once = pictures_at_once(config.batch_size, device)
     identity = run_identity(config, plans, models, device=device, at_once=at_once)
-    finished_run = folder.find_finished(config, identity, processes)
+    finished_run = None if read_again else folder.find_finished(config, identity, processes)
     if finished_run is not None:
         for plan in plans if processes.is_first else ():
             _warn_of_data(plan)
