@@ -16,12 +16,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fgvp_eval.data.data_files import read_json
 from fgvp_eval.errors import DataError
 from fgvp_eval.options.config import DEFAULT_REPORT_MISSES
 from fgvp_eval.report.parts_page import parts_content
 from fgvp_eval.report.run_facts import run_facts, sections_of
 from fgvp_eval.report.sentences_page import sentences_content
+from fgvp_eval.results.stored_runs import read_results
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,11 +62,7 @@ def write_report(
         DataError: The run folder lacks a file, or one is broken.
         OSError: The report cannot be written.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is no run folder")
-    results = read_json(folder / "results.json", "python -m fgvp_eval writes it")
-    if not isinstance(results, dict):
-        raise DataError(f"{folder / 'results.json'} must hold an object")
+    results = read_results(folder)
     if results.get("task") == "parts":
         name, content = "parts.html.j2", parts_content(results)
     else:

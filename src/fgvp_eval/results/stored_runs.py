@@ -45,24 +45,35 @@ class StoredRun:
         return found
 
 
+def read_results(path: Path) -> dict[str, Any]:
+    """Read ``results.json`` of a run folder, of a run of either kind.
+
+    Raises:
+        DataError: The file is missing or broken.
+    """
+    if not path.is_dir():
+        raise DataError(f"{path} is no run folder")
+    content = read_json(path / "results.json", _SOURCE)
+    if not isinstance(content, dict):
+        raise DataError(f"{path / 'results.json'} must hold an object")
+    return content
+
+
 def read_run(path: Path) -> StoredRun:
-    """Read a run folder.
+    """Read the folder of a run on sentences.
 
     Raises:
         DataError: A file is missing or broken.
     """
-    if not path.is_dir():
-        raise DataError(f"{path} is no run folder")
-    results_path = path / "results.json"
-    results = FileValue(results_path, "the file", read_json(results_path, _SOURCE))
-    if results.names().get("task") == "parts":
+    content = read_results(path)
+    if content.get("task") == "parts":
         raise DataError(f"{path} is a run of parts, and only runs of sentences can be read here")
-    _check_settings(results)
+    _check_settings(FileValue(path / "results.json", "the file", content))
     rows: dict[tuple[str, str], list[Prediction]] = {}
     for line in read_json_lines(path / "samples.jsonl", _SOURCE):
         prediction = _prediction(line)
         rows.setdefault((split_of(prediction), prediction.mode), []).append(prediction)
-    return StoredRun(path, results.value, rows)
+    return StoredRun(path, content, rows)
 
 
 def _check_settings(results: FileValue) -> None:
