@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from child_processes import SYNCS_BEFORE_IMAGES, dying_at_sync, start
 
+from fgvp_eval.commands.evaluate import resume_command
 from fgvp_eval.errors import UsageError
 from fgvp_eval.machine.processes import Processes
 from fgvp_eval.runs import journal, run_folder
 from fgvp_eval.runs.journal import Journal
-from fgvp_eval.runs.resuming import resume_command
 from fgvp_eval.scoring import scorer
 from fgvp_eval.tasks import sentence_work
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgvp_eval.errors import (
@@ -21,7 +22,6 @@ from fgvp_eval.machine.processes import Processes, processes_from_environment
 from fgvp_eval.options.command_line import PROGRAM, parse_config
 from fgvp_eval.options.config import EvalConfig
 from fgvp_eval.options.tool_command import console, print_result
-from fgvp_eval.runs.resuming import program_words, resume_command
 
 if TYPE_CHECKING:
     from fgvp_eval.runs.run_folder import RunFolder
@@ -111,6 +111,33 @@ def _evaluate(
     _LOG.info("%s", split_line(seconds))
     _LOG.info("wrote %s", folder.path)
     return EXIT_DONE if report.complete else EXIT_INCOMPLETE
+
+
+def program_words(processes: Processes) -> list[str]:
+    """Return the words that start as many processes as there are."""
+    if processes.world == 1:
+        return PROGRAM.split()
+    return ["torchrun", "--nproc-per-node", str(processes.local_world), *PROGRAM.split()[1:]]
+
+
+def resume_command(argv: Sequence[str], folder: Path, processes: Processes) -> str:
+    """Return the command line that goes on where the run in ``folder`` ended.
+
+    Args:
+        argv: The words that the run was started with, without the program's name.
+        folder: Its run folder, which stands in the command even if it was chosen by default.
+        processes: This process among those of the run.
+    """
+    kept: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word in ("--no-resume", "--no_resume") or word.startswith("--out="):
+            continue
+        if word == "--out":
+            next(words, None)
+            continue
+        kept.append(word)
+    return shlex.join([*program_words(processes), *kept, "--out", str(folder)])
 
 
 def _speak_for(processes: Processes) -> None:
