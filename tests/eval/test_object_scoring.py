@@ -16,9 +16,10 @@ from fgvp_eval.data.parts_records import Part, PartedObject, PartsImage
 from fgvp_eval.data.records import Annotation
 from fgvp_eval.errors import DataError
 from fgvp_eval.machine.stage_times import StageTimes
-from fgvp_eval.tasks.parts.candidates import PartCandidates
+from fgvp_eval.masks.masked_image import MaskedImage
 from fgvp_eval.tasks.parts.object_scoring import ObjectScorer
 from fgvp_eval.tasks.parts.scored_objects import Condition, ScoredObject
+from fgvp_eval.tasks.parts.scoring import PartScorer
 
 # Object 1 has two parts; object 2 has one, whose mask is broken in one test.
 OBJECTS_XYWH = {1: (20.0, 10.0, 40.0, 40.0), 2: (70.0, 30.0, 40.0, 50.0)}
@@ -40,12 +41,16 @@ class Recorder:
         self.asked.append((picture.shape[:2], is_whole))
         return FOUND if is_whole else np.ones((1, *picture.shape[:2]), dtype=bool)
 
+    def encode(self, pictures: Sequence[MaskedImage]) -> list[MaskedImage]:
+        self.pictures += [picture.pixels for picture in pictures]
+        for picture in pictures:
+            assert picture.masks.shape == (len(picture), *picture.pixels.shape[:2])
+        return list(pictures)
+
     def cosines(
-        self, picture: NDArray[np.uint8], candidates: PartCandidates, texts: Sequence[str]
+        self, features: MaskedImage | None, texts: Sequence[str]
     ) -> dict[str, NDArray[np.float64]]:
-        self.pictures.append(picture)
-        assert candidates.masks.shape[1:] == picture.shape[:2]
-        return {"crop": np.ones((len(texts), len(candidates.masks)))}
+        return {"crop": np.ones((len(texts), 0 if features is None else len(features)))}
 
 
 def part(ann_id: int, box: tuple[int, int, int, int], **changes: Any) -> Part:
@@ -110,3 +115,25 @@ def test_record_keeps_every_bit(parts: int, count: int, naming: bool) -> None:
     for name, value in vars(first).items():
         np.testing.assert_equal(getattr(again, name), value)
     np.testing.assert_array_equal(again.right, first.right)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "calls"), [(100, [[3, 4, 2]]), (7, [[3, 4], [2]]), (1, [[3], [4], [2]])]
+)
+def test_candidates_of_several_pictures_share_a_batch(at_once: int, calls: list[list[int]]) -> None:
+    seen: list[list[int]] = []
+
+    class Encoder:
+        def encode(self, pictures: Sequence[MaskedImage]) -> list[int]:
+            seen.append([len(picture) for picture in pictures])
+            return seen[-1]
+
+    pictures = [
+        MaskedImage(
+            PIXELS, torch.ones(count, HEIGHT, WIDTH, dtype=torch.bool), [(0.0, 0, 9, 9)] * count
+        )
+        for count in (3, 4, 2)
+    ]
+    scorer: Any = Encoder()
+    found: Any = PartScorer(scorer, ("crop",), (("crop",),), 1.0, None, at_once).encode(pictures)
+    assert (found, seen) == ([3, 4, 2], calls)

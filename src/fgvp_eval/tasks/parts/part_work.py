@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fgvp_eval.data.images import decode_image
 from fgvp_eval.data.parts_records import PartedObject, PartResult, PartsImage
 from fgvp_eval.data.records import ImageRecord, Unscored
+from fgvp_eval.encoding.picture_batches import pictures_at_once
 from fgvp_eval.errors import DataError
 from fgvp_eval.tasks.parts.object_scoring import ObjectScorer
 from fgvp_eval.tasks.parts.part_results import PartsReport, PartsSplitResult
@@ -41,6 +42,7 @@ class PartsWork:
             plan.settings.mode_groups,
             sum(clip.logit_scale for clip in equipment.clips(plan)),
             plan.bank,
+            pictures_at_once(equipment.config.batch_size, equipment.device),
         )
         grid = plan.candidates(equipment.sam(plan), equipment.times)
         self._objects = ObjectScorer(

@@ -10,6 +10,7 @@ from fgvp_eval.data.count_check import require_counts
 from fgvp_eval.data.paco import read_paco
 from fgvp_eval.data.parts_records import PartCounts, PartsDataset
 from fgvp_eval.encoding.drawing import DrawStyle, draw_styles
+from fgvp_eval.encoding.image_groups import MOST_IMAGES
 from fgvp_eval.errors import UsageError
 from fgvp_eval.machine.stage_times import StageTimes
 from fgvp_eval.masks.by_grid import GridSettings, grid_settings
@@ -91,8 +92,8 @@ class PartsPlan:
         return self.dataset.images[index].parts
 
     def deciding(self, at_once: int) -> Deciding:
-        """Return what decides the results; an object is scored alone, however large a batch."""
-        return Deciding(self.facts())
+        """Return what decides the results; ``at_once`` are the pictures of a batch."""
+        return Deciding(self.facts(), packing={"candidates": at_once, "images": MOST_IMAGES})
 
     def groups(self, at_once: int) -> list[range]:
         """Return the numbers of the images, each a group of its own."""

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fgvp_eval.data.boxes import xyxy_from_xywh
 from fgvp_eval.data.parts_records import PartedObject, PartResult, PartsImage
+from fgvp_eval.encoding.image_groups import group_images
+from fgvp_eval.encoding.picture_batches import ImageFeatures
 from fgvp_eval.errors import DataError
+from fgvp_eval.masks.masked_image import MaskedImage
 from fgvp_eval.scoring.assignment import ASSIGNMENTS, assign, subtract_negatives
 from fgvp_eval.scoring.scorer import Scorer
-from fgvp_eval.tasks.parts.candidates import PartCandidates
 from fgvp_eval.tasks.parts.scored_objects import Condition, ScoredObject
 
 
@@ -30,6 +31,7 @@ class PartScorer:
             mean cosine.
         phrases: All part texts of the data set, whose mean score is taken from each score; None
             for no subtraction.
+        at_once: Pictures of a batch.
     """
 
     scorer: Scorer
@@ -37,9 +39,19 @@ class PartScorer:
     groups: tuple[tuple[str, ...], ...]
     logit_scale: float
     phrases: tuple[str, ...] | None
+    at_once: int
+
+    def encode(self, pictures: Sequence[MaskedImage]) -> list[ImageFeatures]:
+        """Return what :meth:`cosines` needs of each picture; candidates of several fill a batch."""
+        groups = group_images([len(picture) for picture in pictures], self.at_once)
+        return [
+            features
+            for group in groups
+            for features in self.scorer.encode([pictures[index] for index in group])
+        ]
 
     def cosines(
-        self, picture: NDArray[np.uint8], candidates: PartCandidates, texts: Sequence[str]
+        self, features: ImageFeatures | None, texts: Sequence[str]
     ) -> dict[str, NDArray[np.float64]]:
         """Return the similarities ``[T, N]`` under each ensemble, by its label.
 
@@ -47,20 +59,17 @@ class PartScorer:
         where those are subtracted.
 
         Args:
-            picture: ``[h, w, 3]`` uint8 RGB.
-            candidates: N candidates on the picture.
+            features: Of the N candidates on a picture; None if there are none.
             texts: T texts.
 
         Raises:
             DataError: CLIP gave scores that are not finite.
         """
         bank = self.phrases or ()
-        shape = (len(self.modes), len(texts) + len(bank), len(candidates.masks))
-        logits = np.zeros(shape)  # [K, T+B, N]
-        if len(candidates.masks):
-            masks = torch.from_numpy(np.ascontiguousarray(candidates.masks))
-            queries = [*texts, *bank]
-            logits += self.scorer.score(picture, masks, candidates.boxes_xyxy, queries)
+        count = 0 if features is None else features.count
+        logits = np.zeros((len(self.modes), len(texts) + len(bank), count))  # [K, T+B, N]
+        if features is not None:
+            logits += self.scorer.logits(features, [*texts, *bank])
         if not np.isfinite(logits).all():
             raise DataError("CLIP gave scores that are not finite; try --precision fp32")
         similar: dict[str, NDArray[np.float64]] = {}
