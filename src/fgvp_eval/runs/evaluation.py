@@ -157,8 +157,6 @@ def _check_names(config: EvalConfig) -> None:
 def _warn_of_data(plan: Plan) -> None:
     warn_of_counts(plan.name, plan.counts, plan.published)
     warn_of_demo_models(plan.name, plan.demo_models)
-    if plan.settings.proposals.kind == "detections" and not plan.dataset.split.has_parts:
-        _LOG.info("%s: the detector's boxes are read as xywh", plan.name)
 
 
 def _do(

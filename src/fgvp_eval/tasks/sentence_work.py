@@ -49,6 +49,8 @@ class SentenceWork:
         )
         for outcome in done:
             self._misses.count(outcome.rows)
+        if plan.settings.proposals.kind == "detections":
+            _LOG.info("%s: the detector's boxes are read as xywh", plan.name)
 
     def prepare(self) -> None:
         """Encode the sentences of the split, as :class:`task.Work` says."""
