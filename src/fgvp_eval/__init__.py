@@ -1,1 +1,22 @@
-"""Evaluation of visual prompts on referring-expression and part-detection data."""
+"""Evaluation of visual prompts on referring-expression and part-detection data.
+
+The names of the API are found when they are first used: importing the package needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fgvp_eval.scoring.region_encoder import RegionEncoder
+
+__all__ = ["RegionEncoder"]
+
+_MODULES = {"RegionEncoder": "fgvp_eval.scoring.region_encoder"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

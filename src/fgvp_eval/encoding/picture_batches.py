@@ -42,6 +42,19 @@ class ImageFeatures:
     count: int
     of_clips: tuple[tuple[torch.Tensor, ...], ...]
 
+    @property
+    def features(self) -> torch.Tensor:
+        """Those of the first CLIP, ``[K, N, D]``, one row a mode and candidate."""
+        return self.features_by_clip[0]
+
+    @property
+    def features_by_clip(self) -> tuple[torch.Tensor, ...]:
+        """For each CLIP ``[K, N, D]``; CLIPs differ in D."""
+        return tuple(
+            torch.stack([of_mode.expand(self.count, -1) for of_mode in of_modes])
+            for of_modes in self.of_clips
+        )
+
 
 def pictures_at_once(batch_size: int, device: torch.device) -> int:
     """Return how many pictures a batch has on ``device``, ``batch_size`` at most."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,17 +16,17 @@ from fgvp_eval.data.records import Box
 
 @dataclass(frozen=True, eq=False)
 class MaskedImage:
-    """An image and its N candidates, N >= 1.
+    """An image and its N candidates.
 
     Attributes:
-        pixels: ``[H, W, 3]`` uint8 RGB.
-        masks: ``[N, H, W]`` bool on any device.
+        pixels: ``[H, W, 3]`` RGB, uint8 or, of a program, float in 0 to 1.
+        masks: ``[N, H, W]`` on any device, bool or, of a program, float in 0 to 1 (soft).
         boxes_xyxy: N boxes in pixels of the image.
         resized: The same image and candidates at the size at which their masks were found, if
             prompts are drawn there as the released code draws them; ``masks`` are empty then.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
     masks: torch.Tensor
     boxes_xyxy: Sequence[Box]
     resized: MaskedImage | None = None
@@ -44,9 +45,11 @@ class MaskedImage:
 
     def digest(self, with_masks: bool) -> str:
         """Return a hash of the pixels, the boxes and, if asked, the masks; not of ``resized``."""
-        facts = (self.pixels.shape, tuple(self.boxes_xyxy), with_masks)
+        facts = (self.pixels.shape, str(self.pixels.dtype), tuple(self.boxes_xyxy), with_masks)
         digest = hashlib.sha256(repr(facts).encode())
         digest.update(self.pixels.tobytes())
         if with_masks:
-            digest.update(np.packbits(self.masks.cpu().numpy()).tobytes())
+            soft = self.masks.is_floating_point()
+            masks = (self.masks.float() if soft else self.masks).cpu().numpy()  # [N, H, W]
+            digest.update((masks if soft else np.packbits(masks)).tobytes())
         return digest.hexdigest()
