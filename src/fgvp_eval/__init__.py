@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fgvp_eval.scoring.region_encoder import RegionEncoder
+    from fgvp_eval.tasks.grounder import Grounder
 
-__all__ = ["RegionEncoder"]
+__all__ = ["Grounder", "RegionEncoder"]
 
-_MODULES = {"RegionEncoder": "fgvp_eval.scoring.region_encoder"}
+_MODULES = {
+    "Grounder": "fgvp_eval.tasks.grounder",
+    "RegionEncoder": "fgvp_eval.scoring.region_encoder",
+}
 
 
 def __getattr__(name: str) -> Any:

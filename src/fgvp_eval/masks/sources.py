@@ -83,12 +83,13 @@ class BoxPrompts:
         size = (pixels.shape[0], pixels.shape[1])
         boxes_xyxy = self.candidates.boxes_xyxy(image, size)
         if not self.in_sam_frame:
-            return MaskedBoxes(boxes_xyxy, self._masks(pixels, boxes_xyxy))
+            return MaskedBoxes(boxes_xyxy, self.masks_of(pixels, boxes_xyxy))
         moved, moved_xyxy = moved_to_sam_frame(pixels, boxes_xyxy)
-        resized = MaskedImage(moved, self._masks(moved, moved_xyxy), moved_xyxy)
+        resized = MaskedImage(moved, self.masks_of(moved, moved_xyxy), moved_xyxy)
         return MaskedBoxes(boxes_xyxy, no_masks(len(boxes_xyxy), size), resized)
 
-    def _masks(self, pixels: NDArray[np.uint8], boxes_xyxy: tuple[Box, ...]) -> torch.Tensor:
+    def masks_of(self, pixels: NDArray[np.uint8], boxes_xyxy: tuple[Box, ...]) -> torch.Tensor:
+        """Return the masks ``[N, H, W]`` bool of N boxes of an image ``[H, W, 3]`` uint8 RGB."""
         area = area_at((pixels.shape[0], pixels.shape[1]), self.clean_area)
         masks = box_masks(prompt_ready(self.model, pixels, self.cache), boxes_xyxy, self._batch)
         return clean_masks(masks, area)[0]
@@ -158,6 +159,22 @@ class UnmaskedBoxes:
         size = (pixels.shape[0], pixels.shape[1])
         boxes_xyxy = self.candidates.boxes_xyxy(image, size)
         return MaskedBoxes(boxes_xyxy, no_masks(len(boxes_xyxy), size))
+
+
+@dataclass(frozen=True)
+class GivenMasks:
+    """Candidates whose masks are there already.
+
+    Attributes:
+        found: The candidates.
+    """
+
+    found: MaskedBoxes
+    stage: str = "masks"
+
+    def find(self, image: ImageRecord, pixels: NDArray[np.uint8]) -> MaskedBoxes:
+        """See :class:`MaskSource`."""
+        return self.found
 
 
 def no_masks(count: int, size: tuple[int, int]) -> torch.Tensor:

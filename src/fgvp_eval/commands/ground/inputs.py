@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from fgvp_eval.commands.ground.box_files import BoxFormat, GivenBoxes, read_boxes
-from fgvp_eval.commands.ground.grounding import GivenMasks
 from fgvp_eval.data.annotated_masks import annotated_masks
 from fgvp_eval.data.candidates import Candidates
 from fgvp_eval.data.data_files import file_sha256
@@ -18,7 +17,7 @@ from fgvp_eval.data.photos import Photo, demo_picture, read_demo, read_photo
 from fgvp_eval.data.records import Annotation, Box, Dataset, ImageRecord, Sample
 from fgvp_eval.errors import DataError, UsageError
 from fgvp_eval.masks.sam_models import SamModel
-from fgvp_eval.masks.sources import MaskedBoxes, MaskSource
+from fgvp_eval.masks.sources import GivenMasks, MaskedBoxes, MaskSource
 from fgvp_eval.options.config import EvalConfig
 from fgvp_eval.options.splits import Counts, Split
 from fgvp_eval.options.values import is_demo_picture

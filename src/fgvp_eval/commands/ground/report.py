@@ -13,12 +13,12 @@ from pycocotools import mask as coco_mask
 from tabulate import tabulate
 
 from fgvp_eval.commands.ground.annotated_picture import Mark, annotated_picture, color_of
-from fgvp_eval.commands.ground.grounding import Grounding
 from fgvp_eval.commands.ground.inputs import GroundInputs
 from fgvp_eval.data.data_files import file_sha256
 from fgvp_eval.encoding.clip_models import ClipModel
 from fgvp_eval.machine.versions import versions_of_run
 from fgvp_eval.runs.run_identity import plain
+from fgvp_eval.tasks.grounding import Grounding
 
 SCHEMA_VERSION = 1
 

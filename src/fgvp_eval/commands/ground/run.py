@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from fgvp_eval.commands.ground.grounding import ground
 from fgvp_eval.commands.ground.inputs import GroundInputs
 from fgvp_eval.commands.ground.report import GroundReport
 from fgvp_eval.encoding.clip_models import ClipModel, check_clip_name, load_clips
@@ -20,6 +19,7 @@ from fgvp_eval.options.config import EvalConfig
 from fgvp_eval.options.demo_models import demo_models_warning, misplaced_demo_models
 from fgvp_eval.options.values import split_ensemble
 from fgvp_eval.scoring.entity_trees import load_parser, parser_identity
+from fgvp_eval.tasks.grounder import Grounder
 
 _LOG = logging.getLogger(__name__)
 _TRY_OUT = "to try it out without any download: --sam demo --clip demo"
@@ -85,16 +85,23 @@ def run_grounding(inputs: GroundInputs, models: GroundModels, config: EvalConfig
     if inputs.boxes is not None:
         path = inputs.plan.settings.proposals.path
         _LOG.info("%s: boxes are read as %s", path, inputs.boxes.form)
-    found = ground(
-        inputs.plan,
-        inputs.photo.pixels,
+    settings, (image,) = inputs.plan.settings, inputs.plan.dataset.images
+    grounder = Grounder(
         inputs.mask_source(models.sam),
-        clips=models.clips,
-        device=models.device,
+        models.clips,
+        settings.modes,
+        post=settings.post,
+        negatives=inputs.plan.dataset.captions if "S" in settings.post else (),
+        template=settings.template,
+        color=settings.color,
         seed=config.seed,
+        device=models.device,
         batch_size=config.batch_size,
+        cache=False,
         times=models.times,
     )
+    masked = grounder.find(image, inputs.photo.pixels)
+    (found,) = grounder.ground([(masked, [sample.text for sample in image.samples])])
     return GroundReport(
         inputs=inputs,
         found=found,
