@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -52,17 +53,20 @@ def select_backend(name: str, batch: RenderBatch) -> Renderer:
 
 def draw(renderer: Renderer, batch: RenderBatch, out: torch.Tensor) -> None:
     """Have ``renderer`` draw ``batch`` into ``out``, within ``torch.autocast`` as outside it."""
+    kinds = [kind for kind in {"cpu", out.device.type} if torch.is_autocast_enabled(kind)]
+    if not kinds:  # entering contexts takes longer than asking
+        renderer(batch, out)
+        return
     with ExitStack() as without:
-        for kind in {"cpu", out.device.type}:
-            if torch.is_autocast_enabled(kind):
-                without.enter_context(torch.autocast(kind, enabled=False))
+        for kind in kinds:
+            without.enter_context(torch.autocast(kind, enabled=False))
         renderer(batch, out)
 
 
 def why_no_triton(device: torch.device) -> str | None:
     """Return why the Triton backend cannot run on ``device``, or None if it can."""
     try:
-        if importlib.util.find_spec("triton") is None:
+        if sys.modules.get("triton") is None and importlib.util.find_spec("triton") is None:
             return "triton is not installed"
     except ValueError:  # a module that was set to None
         return "triton is not installed"

@@ -8,15 +8,13 @@ output, are drawn by the torch backend on the same device.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from fgvp_kernels.backends import torch_backend
 from fgvp_kernels.backends.triton_crops import draw_crops
 from fgvp_kernels.backends.triton_drawing import drawings
-from fgvp_kernels.batch import Candidates, RenderBatch
-from fgvp_kernels.frames import Frame, Order, make_frame
+from fgvp_kernels.batch import RenderBatch, Settings
+from fgvp_kernels.frames import Order, Size, make_frame
 
 
 def unsupported(batch: RenderBatch) -> str | None:
@@ -36,17 +34,19 @@ def render(batch: RenderBatch, out: torch.Tensor) -> None:
     settings = batch.settings
     whole = [k for k, spec in enumerate(settings.specs) if not spec.crop]
     if whole:
-        thin = [image for image in batch.images if _frame_of(image, batch).thin]
+        thin = [image for image in batch.images if _is_thin(image.size, settings)]
         for image in thin:
             torch_backend.draw(image, batch, whole, out)
-        rest = replace(batch, images=tuple(image for image in batch.images if image not in thin))
-        for drawing in drawings(rest, settings.order, out):
+        rest = tuple(image for image in batch.images if image not in thin) if thin else batch.images
+        for drawing in drawings(rest, batch, settings.order, out):
             drawing.draw()
     if any(spec.crop for spec in settings.specs):
-        for images in drawings(batch, Order.RENDER_FIRST, out):  # canvases are the images
+        # Canvases are the images.
+        for images in drawings(batch.images, batch, Order.RENDER_FIRST, out):
             draw_crops(images)
 
 
-def _frame_of(image: Candidates, batch: RenderBatch) -> Frame:
-    settings = batch.settings
-    return make_frame(image.size, settings.size, settings.order, settings.options.fit)
+def _is_thin(image: Size, settings: Settings) -> bool:
+    if settings.size is None:
+        return False
+    return make_frame(image, settings.size, settings.order, settings.options.fit).thin

@@ -6,7 +6,7 @@ candidates: the select kernel then does little but store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -36,24 +36,27 @@ _IMAGES_AT_ONCE = 32
 PLANE_PIXELS = BLEND_PIXELS = 512  # of kernels that would spill with more
 
 
-def drawings(batch: RenderBatch, order: Order, out: torch.Tensor) -> Iterator[Drawing]:
-    """Drawings of all images with candidates, a few images each.
+def drawings(
+    images: Sequence[Candidates], batch: RenderBatch, order: Order, out: torch.Tensor
+) -> Iterator[Drawing]:
+    """Drawings of images with candidates, a few images each.
 
     Args:
+        images: Of the call; those without candidates are left out.
         batch: The call.
         order: See :func:`plan_of`.
         out: ``[K, ΣN, 3, h, w]``, the pictures.
     """
     # Kernels are compiled for the dtypes of an image and of its soft masks.
     alike: dict[object, list[Candidates]] = {}
-    for image in batch.images:
+    for image in images:
         if image.masks.count > 0:
             soft = image.masks.kind if image.masks.soft else None
             alike.setdefault((image.image.dtype, soft), []).append(image)
     with torch.cuda.device_of(out):  # type: ignore[no-untyped-call]
-        for images in alike.values():
-            for start in range(0, len(images), _IMAGES_AT_ONCE):
-                yield Drawing(images[start : start + _IMAGES_AT_ONCE], batch, order, out)
+        for group in alike.values():
+            for start in range(0, len(group), _IMAGES_AT_ONCE):
+                yield Drawing(group[start : start + _IMAGES_AT_ONCE], batch, order, out)
 
 
 class Drawing:

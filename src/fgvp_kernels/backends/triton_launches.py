@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import index, or_
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from triton.compiler import CompiledKernel
 
-# Kernels that are ready, each with the integers and constants it was compiled for.
-_READY: dict[object, tuple[CompiledKernel, tuple[int, ...], list[Any]]] = {}
+# Launches that are ready, each with the integers and constants it was compiled for.
+_READY: dict[object, tuple[Callable[..., None], tuple[int, ...], list[Any]]] = {}
 _MOST_READY = 4096  # sizes that never come back would fill the memory
 
 _address = torch.Tensor.data_ptr
@@ -45,13 +45,13 @@ def launch(
     key = None
     if reduce(or_, map(_address, tensors)) % 16 == 0:
         key = (
-            kernel.fn, tensors[0].get_device(), *map(_dtype, tensors), integers,
+            kernel.fn, grid, tensors[0].get_device(), *map(_dtype, tensors), integers,
             *constants, *constants.values(),
         )  # fmt: skip
         ready = _READY.get(key)
         if ready is not None:
-            compiled, integers, more = ready
-            compiled[grid](*tensors, *integers, *map(float, floats), *more)
+            run, integers, more = ready
+            run(*tensors, *integers, *map(float, floats), *more)
             return
     integers = tuple(map(index, integers))
     compiled = kernel[grid](*tensors, *integers, *map(float, floats), **constants)
@@ -59,4 +59,4 @@ def launch(
         if len(_READY) >= _MOST_READY:
             _READY.clear()
         more = [constants[name] for name in kernel.arg_names if name in constants]
-        _READY[key] = (compiled, integers, more)
+        _READY[key] = (compiled[grid], integers, more)
