@@ -9,7 +9,7 @@ from numbers import Integral
 import torch
 from PIL import ImageColor
 
-from fgvp_kernels.device_tables import HOST
+from fgvp_kernels.device_tables import HOST, kept
 from fgvp_kernels.value_checks import check_dense, nearest, shown
 
 ColorLike = str | Sequence[int] | torch.Tensor
@@ -111,4 +111,8 @@ def resolve_color(name: str, color: ColorLike, count: int, seed: int) -> torch.T
             levels = torch.randint(0, 256, (count, 3), generator=generator, device=HOST)
             return levels.to(torch.float32)
         color = PALETTE[color]
-    return torch.tensor([list(color)], dtype=torch.float32, device=HOST)  # [1, 3]
+    row = tuple(color)
+    return kept(
+        ("levels of a colour", row),
+        lambda: torch.tensor([row], dtype=torch.float32, device=HOST),  # [1, 3]
+    )

@@ -22,7 +22,7 @@ from fgvp_kernels.backends.triton_windows import (
     SOFT,
     Masks,
     Surfaces,
-    shares_pictures,
+    has_own_colors,
     surface_tables_of,
     tasks_about,
 )
@@ -89,7 +89,7 @@ class Drawing:
             key = (spec.region, spec.effect is Effect.OUTLINE)
             if not soft and key not in words:
                 words[key] = pack_words(spec, self.images, self.plan, self.settings)
-            if not shares_pictures(spec, self.plan.frames, self.batch):
+            if self.plan.resampled or self.plan.moves or has_own_colors(spec, self.batch):
                 self._draw_apart(k, blurred, None if soft else words[key])
                 continue
             planes = self._planes(k, spec, blurred, soft)
@@ -109,7 +109,7 @@ class Drawing:
         else:
             masks = Masks(BITS, words, self.geometry.canvas[1])
         tasks = self.plan.tasks
-        if any(frame.moves for frame in self.plan.frames):
+        if self.plan.moves:
             boxes = torch.cat([image.boxes for image in self.images])  # [T, 4]
             tasks = tasks_about(boxes, tasks, tables)
         candidates = sum(image.masks.count for image in self.images)
@@ -178,12 +178,12 @@ class Drawing:
         color = self.batch.line_color if spec.effect is Effect.OUTLINE else self.batch.tint_color
         if color.device == self.device and self.device.type != "cpu":
             return torch.cat([numbers_on(affine, self.device), color[0]])
-        return numbers_on((*affine, *color[0].tolist()), self.device)
+        return numbers_on((*affine, *color.tolist()[0]), self.device)
 
     def _select(self, k: int, planes: torch.Tensor, words: torch.Tensor) -> None:
         geometry, tasks = self.geometry, self.plan.tasks
         launch(
-            triton_select.select_kernel, (-(-geometry.area // PIXELS), len(tasks), 3),
+            triton_select.select_kernel, (-(-geometry.area // PIXELS), tasks.shape[0], 3),
             (planes, words, geometry.taps, tasks, self.out[k]),
             (geometry.area, geometry.width, geometry.length, geometry.canvas[1], words.shape[1]),
             TAPS=geometry.tap_count,
@@ -194,7 +194,7 @@ class Drawing:
         geometry, tasks, mask_taps = self.geometry, self.plan.tasks, self.plan.mask_taps
         masks = [stored(image.masks) for image in self.images]
         launch(
-            triton_select.blend_kernel, (-(-geometry.area // BLEND_PIXELS), len(tasks), 1),
+            triton_select.blend_kernel, (-(-geometry.area // BLEND_PIXELS), tasks.shape[0], 1),
             (planes, masks[0], offsets_of(masks, self.device), mask_taps.taps,
              mask_taps.fractions, self.plan.images, geometry.taps, tasks, self.out[k]),
             (geometry.area, geometry.width, geometry.length, geometry.canvas[1],

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
-from operator import index, or_
+from operator import index
 from typing import Any
 
 import torch
@@ -13,9 +12,6 @@ from triton.compiler import CompiledKernel
 # Launches that are ready, each with the integers and constants it was compiled for.
 _READY: dict[object, tuple[Callable[..., None], tuple[int, ...], list[Any]]] = {}
 _MOST_READY = 4096  # sizes that never come back would fill the memory
-
-_address = torch.Tensor.data_ptr
-_dtype = torch.Tensor.dtype.__get__  # type: ignore[attr-defined]
 
 
 def launch(
@@ -42,11 +38,13 @@ def launch(
         floats: Numbers that need not be, alpha 1 no less than alpha 0.5.
         constants: Its compile-time arguments, and options of the compiler.
     """
-    key = None
-    if reduce(or_, map(_address, tensors)) % 16 == 0:
+    key, bits = None, 0
+    for tensor in tensors:
+        bits |= tensor.data_ptr()
+    if bits % 16 == 0:
         key = (
-            kernel.fn, grid, tensors[0].get_device(), *map(_dtype, tensors), integers,
-            *constants, *constants.values(),
+            kernel.fn, grid, tensors[0].get_device(), integers,
+            *[tensor.dtype for tensor in tensors], *constants, *constants.values(),
         )  # fmt: skip
         ready = _READY.get(key)
         if ready is not None:

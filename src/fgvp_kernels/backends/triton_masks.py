@@ -36,7 +36,8 @@ def pack_words(
         image in a row, see ``Plan.groups``.
     """
     height, width = plan.geometry.canvas
-    words = torch.empty(len(plan.groups), height * width, dtype=torch.int32, device=plan.device)
+    rows = plan.groups.shape[0]
+    words = torch.empty(rows, height * width, dtype=torch.int32, device=plan.device)
     if spec.region is Region.NOTHING:
         return words.zero_()
     if spec.region is not Region.MASK:
@@ -56,7 +57,7 @@ def pack_words(
 
 
 def _grid(words: torch.Tensor, groups: torch.Tensor) -> tuple[int, int, int]:
-    return (-(-words.shape[1] // PIXELS), len(groups), 1)
+    return (-(-words.shape[1] // PIXELS), groups.shape[0], 1)
 
 
 def _offsets(tensors: list[torch.Tensor], part: Part, batch: int) -> torch.Tensor:

@@ -80,6 +80,8 @@ class Plan:
         layout: What all else follows from.
         device: Where the tables are.
         frames: Of the images.
+        moves: Whether any candidate is shown in a window of its own.
+        resampled: Whether any drawing is resized after it is drawn.
         geometry: Theirs.
         blur: Of their canvases, or None where no mode that draws whole images blurs.
         mask_taps: From their masks to their canvases.
@@ -97,6 +99,10 @@ class Plan:
         images = layout.images
         self.frames = tuple(
             make_frame(image.size, layout.size, layout.order, layout.fit) for image in images
+        )
+        self.moves = any(frame.moves for frame in self.frames)
+        self.resampled = layout.order is Order.RENDER_FIRST and any(
+            frame.scaled != frame.canvas for frame in self.frames
         )
         self.geometry = make_geometry(self.frames, device)
         canvases = self.geometry.canvas_sizes
@@ -129,7 +135,7 @@ class Plan:
 
     def _per_task(self) -> int:
         """Candidates for a program: as many as leave three programs for each multiprocessor."""
-        if any(frame.moves for frame in self.frames):
+        if self.moves:
             return 1
         if self.device.type != "cuda":
             return GROUP

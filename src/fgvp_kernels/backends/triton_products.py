@@ -204,11 +204,11 @@ def blur_levels(canvas: torch.Tensor, blur: BlurProducts | None) -> torch.Tensor
     """Blurred levels of canvases ``[V, 3, CH, CW]``, uint8 or fp32: fp32 of the same shape."""
     if blur is None:
         return canvas.float()
-    height, width = canvas.shape[2:]
+    count, _, height, width = canvas.shape
 
     def buffer(height: int, width: int) -> torch.Tensor:
         return torch.empty(
-            len(canvas), 3, height, -(-width // 16) * 16, dtype=torch.float32, device=canvas.device
+            count, 3, height, -(-width // 16) * 16, dtype=torch.float32, device=canvas.device
         )
 
     columns = buffer(height, max(blur.collect_columns.outputs))

@@ -123,14 +123,9 @@ def tasks_about(boxes: torch.Tensor, tasks: torch.Tensor, tables: SurfaceTables)
     return torch.cat([tasks[:, :6], origins.to(torch.int32), tasks[:, 8:]], 1)
 
 
-def shares_pictures(spec: ModeSpec, frames: Sequence[Frame], batch: RenderBatch) -> bool:
-    """Whether all candidates of an image pick from the same finished pictures."""
-    resampled = frames[0].order is Order.RENDER_FIRST and any(
-        frame.scaled != frame.canvas for frame in frames
-    )
-    own_window = any(frame.moves for frame in frames)
-    own_color = spec.effect in COLORED and len(_color_rows(spec, batch)) > 1
-    return not (spec.crop or resampled or own_window or own_color)
+def has_own_colors(spec: ModeSpec, batch: RenderBatch) -> bool:
+    """Whether a mode draws candidates in colours that may differ."""
+    return spec.effect in COLORED and _color_rows(spec, batch).shape[0] > 1
 
 
 def _color_rows(spec: ModeSpec, batch: RenderBatch) -> torch.Tensor:
