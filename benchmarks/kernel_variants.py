@@ -7,6 +7,7 @@ from typing import Any
 
 from fgvp_kernels.backends import (
     triton_compose,
+    triton_contours,
     triton_planes,
     triton_regions,
     triton_select,
@@ -210,8 +211,8 @@ def _words() -> list[Variant]:
             Variant(f"pack {name}", shapes, {"OUTLINE": outline, **block}, {}, 64, 8)
             for name, outline in (("shapes", False), ("lines", True))
         ),
-        Variant("boundary", triton_regions.boundary_kernel, block, {}, 64, 8),
-        Variant("widen", triton_regions.widen_kernel, block, {}, 64, 8),
+        Variant("boundary", triton_contours.boundary_kernel, block, {}, 64, 8),
+        Variant("widen", triton_contours.widen_kernel, block, {}, 64, 8),
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fgvp_kernels.backends import triton_regions, triton_words
+from fgvp_kernels.backends import triton_contours, triton_regions, triton_words
 from fgvp_kernels.backends.triton_launches import launch
 from fgvp_kernels.backends.triton_plan import GROUP, Part, Plan
 from fgvp_kernels.batch import Candidates, Settings
@@ -183,11 +183,11 @@ def _outline(words: torch.Tensor, plan: Plan, width: int) -> torch.Tensor:
     integers = (plan.geometry.canvas[1], words.shape[1])
     grid = _grid(words, plan.owners)
     launch(
-        triton_regions.boundary_kernel, grid, (words, plan.images, plan.owners, edges), integers,
+        triton_contours.boundary_kernel, grid, (words, plan.images, plan.owners, edges), integers,
         BLOCK=PIXELS,
     )  # fmt: skip
     launch(
-        triton_regions.widen_kernel, grid, (edges, plan.images, plan.owners, lines),
+        triton_contours.widen_kernel, grid, (edges, plan.images, plan.owners, lines),
         (*integers, half, slanted_reach(half)), BLOCK=PIXELS,
     )  # fmt: skip
     return lines
