@@ -34,13 +34,17 @@ class Coverage:
     """How much of each canvas pixel of n candidates is inside.
 
     Attributes:
-        values: bool, or float in [0, 1] for soft masks, ``[n, h, w]``.
-        boxes: int64 ``[n, 4]`` xyxy on the CPU, ends excluded: all non-zero values lie within.
-            None where :func:`worth_boxes` says so.
+        masks: bool, or float in [0, 1] for soft masks: ``[n, h, w]``, or bool ``[n, H, W]`` with
+            ``taps``.
+        boxes: int64 ``[n, 4]`` xyxy on the CPU, ends excluded: all non-zero canvas pixels lie
+            within. None where :func:`worth_boxes` says so.
+        taps: Rows and columns of ``masks`` that bilinear sampling touches for each row and column
+            of the canvas; on the CPU, where masks are resized as far as they are looked at.
     """
 
-    values: torch.Tensor
+    masks: torch.Tensor
     boxes: torch.Tensor | None
+    taps: tuple[Taps, Taps] | None = None
 
     @classmethod
     def of(cls, values: torch.Tensor) -> Coverage:
@@ -48,10 +52,33 @@ class Coverage:
         wanted = worth_boxes(values.device, (values.shape[1], values.shape[2]))
         return cls(values, tight_boxes_of(values) if wanted else None)
 
+    @cached_property
+    def values(self) -> torch.Tensor:
+        """The canvas pixels, ``[n, h, w]``."""
+        if self.taps is None:
+            return self.masks
+        size = [len(taps.first) for taps in self.taps]
+        values = np.zeros((len(self.masks), *size), np.bool_)
+        for part, rows, columns in windows(self.boxes, *values.shape):
+            values[part, rows, columns] = self.window(part, rows, columns)
+        return torch.from_numpy(values)
+
+    def window(self, part: slice, rows: slice, columns: slice) -> np.ndarray[Any, Any]:
+        """``values[part, rows, columns]`` on the CPU, without making the others."""
+        pixels = self.masks.numpy()[part]  # [m, H, W]
+        if self.taps is None:
+            return pixels[:, rows, columns]
+        for axis, (taps, kept) in enumerate(zip(self.taps, (rows, columns), strict=True), start=1):
+            first, second = taps.first.numpy()[kept], taps.second.numpy()[kept]
+            pixels = pixels.take(first, axis) | pixels.take(second, axis)
+        return pixels
+
     def of_rows(self, start: int, stop: int) -> Coverage:
         """The coverage of candidates ``start`` to ``stop`` of these."""
+        if (start, stop) == (0, len(self.masks)):
+            return self
         boxes = None if self.boxes is None else self.boxes[start:stop]
-        return Coverage(self.values[start:stop], boxes)
+        return Coverage(self.masks[start:stop], boxes, self.taps)
 
 
 def worth_boxes(device: torch.device, canvas: Size) -> bool:
@@ -123,7 +150,7 @@ class MaskStack(ABC):
             covered = self.dense_in_boxes(start, stop)
         else:
             covered = Coverage(self.dense(start, stop), None)
-        masks, boxes = covered.values, covered.boxes  # [n, H, W], [n, 4]
+        masks, boxes = covered.masks, covered.boxes  # [n, H, W], [n, 4]
         if canvas == self.size:
             return covered
         if self.soft:
@@ -133,7 +160,7 @@ class MaskStack(ABC):
             return Coverage(_any_tap(masks, taps_y, taps_x), None)
         if boxes is not None:
             boxes = boxes_on_taps(boxes, taps_y, taps_x)
-        return Coverage(_any_tap_in_boxes(masks, boxes, taps_y, taps_x), boxes)
+        return Coverage(masks, boxes, (taps_y, taps_x))
 
     @cached_property
     def tight_boxes(self) -> torch.Tensor:
@@ -184,7 +211,7 @@ class PackedMaskStack(MaskStack):
 
     def dense(self, start: int, stop: int) -> torch.Tensor:
         if self.device.type == "cpu":
-            return self.dense_in_boxes(start, stop).values
+            return self.dense_in_boxes(start, stop).masks
         shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=self.device)  # [8]
         pixels = (self.bits[start:stop, :, :, None] >> shifts) & 1  # [n, H, ceil(W / 8), 8]
         return pixels.flatten(2)[:, :, : self.size[1]].bool()
@@ -337,21 +364,6 @@ def _any_tap(masks: torch.Tensor, taps_y: Taps, taps_x: Taps) -> torch.Tensor:
     return masks
 
 
-def _any_tap_in_boxes(
-    masks: torch.Tensor, boxes: torch.Tensor | None, taps_y: Taps, taps_x: Taps
-) -> torch.Tensor:
-    """:func:`_any_tap` on the CPU, computed only within ``boxes [n, 4]`` of the targets, if any."""
-    pixels = masks.numpy()  # bool [n, H, W]
-    y_first, y_second = taps_y.first.numpy(), taps_y.second.numpy()
-    x_first, x_second = taps_x.first.numpy(), taps_x.second.numpy()
-    result = np.zeros((len(pixels), len(y_first), len(x_first)), dtype=np.bool_)
-    for part, y, x in windows(boxes, *result.shape):
-        masks_in = pixels[part]
-        rows = masks_in.take(y_first[y], 1) | masks_in.take(y_second[y], 1)  # [m, y, W]
-        result[part, y, x] = rows.take(x_first[x], 2) | rows.take(x_second[x], 2)
-    return torch.from_numpy(result)
-
-
 def boxes_on_taps(boxes: torch.Tensor, taps_y: Taps, taps_x: Taps) -> torch.Tensor:
     """Boxes of the targets that sample any pixel of ``boxes``, int64 ``[n, 4]`` xyxy both."""
     edges = []
@@ -388,12 +400,18 @@ def _boxes_of_occupied(columns: torch.Tensor, rows: torch.Tensor) -> torch.Tenso
     spans = []
     for occupied in (columns, rows):
         length = occupied.shape[1]
-        first = occupied.int().argmax(1)  # [n]
-        last = length - occupied.flip(1).int().argmax(1)  # [n]
+        first, before_end = _first_of(occupied), _first_of(occupied.flip(1))  # [n]
         some = occupied.any(1)
-        spans += [first * some, last * some]
+        spans += [first * some, (length - before_end) * some]
     x0, x1, y0, y1 = spans
     return torch.stack([x0, y0, x1, y1], 1)  # [n, 4]
+
+
+def _first_of(flags: torch.Tensor) -> torch.Tensor:
+    """Index of the first that is set in each row of bool ``[n, length]``; 0 where none is."""
+    if flags.device.type == "cpu":
+        return torch.from_numpy(flags.numpy().argmax(1))  # NumPy stops at the first
+    return flags.int().argmax(1)
 
 
 def _occupied(masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -195,3 +195,20 @@ def test_packed_masks_cost_a_cpu_no_more_than_twice_what_rle_does():
             spent.append(time.process_time() - start)
         seconds[name] = min(spent)
     assert seconds["packed"] < 2 * seconds["rle"]
+
+
+def test_windows_of_resized_masks_are_parts_of_them():
+    masks = torch.rand(5, 60, 88, generator=torch.Generator().manual_seed(3)) > 0.98
+    masks[2] = False
+    for canvas in ((130, 190), (60, 210)):
+        coverage = DenseMasks(masks).on_canvas(0, 5, canvas)
+        whole = DenseMasks(masks.to(torch.float32)).on_canvas(0, 5, canvas).values > 0
+        for part, rows, columns in (
+            (slice(0, 5), slice(0, canvas[0]), slice(0, canvas[1])),
+            (slice(1, 4), slice(7, 40), slice(100, 133)),
+            (slice(2, 3), slice(0, 60), slice(189, 190)),
+        ):
+            expected = whole[part, rows, columns].numpy()
+            assert np.array_equal(coverage.window(part, rows, columns), expected)
+            few = coverage.of_rows(part.start, part.stop)
+            assert torch.equal(few.values, whole[part])

@@ -7,7 +7,7 @@ resampling from the canvas to the output, every picture is ``R(outside + a · (i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +20,9 @@ from fgvp_kernels.mask_stacks import Coverage, tight_boxes_of, windows
 
 _Planes = TypeVar("_Planes", torch.Tensor, np.ndarray[Any, Any])
 _Integers = np.ndarray[Any, np.dtype[Any]]
+
+# Index arrays of so many windows are held at once.
+_WINDOWS_AT_A_TIME = 16
 
 _INTEGER_OF_SIZE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -98,15 +101,15 @@ class FinishedPlanes:
     @cached_property
     def change(self) -> _Integers:
         """Bits in which ``inside`` differs from ``outside``. CPU only."""
-        inside: _Integers = _integers(self.inside)
-        return inside ^ _integers(self.outside)
+        inside: _Integers = integers_of(self.inside)
+        return inside ^ integers_of(self.outside)
 
     @cached_property
     def mixed(self) -> _Integers:
         """Pixels with tap 1 alone inside, with tap 0 alone: ``[2, 1 | n, 3, h, w]``. CPU only."""
         assert self.first_only is not None
         assert self.second_only is not None
-        return np.stack([_integers(self.second_only), _integers(self.first_only)])
+        return np.stack([integers_of(self.second_only), integers_of(self.first_only)])
 
     def window(self, y: slice, x: slice) -> FinishedPlanes:
         """What these rows and columns show, where nothing is squashed."""
@@ -149,30 +152,42 @@ def select_by_bits(
         taps: The squash, or None.
         target: ``[n, 3, h, w]``, the outside plane for each; written where a mask reaches.
     """
-    pictures = _integers(target)
-    pixels = coverage.values.numpy()  # [n, h, w]
+    pictures = integers_of(target)
     boxes = coverage.boxes
     if boxes is not None and taps is not None:
         boxes = taps.output_boxes(boxes)
-    for part, rows, columns in windows(boxes, len(pixels), *pictures.shape[2:]):
-        second = None
-        if taps is None:
-            first = pixels[part, rows, columns]  # [m, y, x]
-        else:
-            first, second = taps.split_window(pixels[part], rows, columns)
-        picture = pictures[part, :, rows, columns]  # [m, 3, y, x]
-        words = first.astype(picture.dtype)
-        np.negative(words, out=words)
-        picture ^= _of(planes.change, part)[:, :, rows, columns] & words[:, None]
-        if second is None:
-            continue
-        # That was right wherever both taps agree, which is nearly everywhere.
-        places = np.flatnonzero(first != second)
-        n, y, x = np.unravel_index(places, first.shape)
-        which = first.ravel()[places].astype(np.intp)
-        mixed = planes.mixed  # [2, 1 | n, 3, h, w]
-        own = n + part.start if mixed.shape[1] > 1 else 0
-        picture[n, :, y, x] = mixed[which, own, :, y + rows.start, x + columns.start]  # [k, 3]
+    parts = list(windows(boxes, len(pictures), *pictures.shape[2:]))
+    for start in range(0, len(parts), _WINDOWS_AT_A_TIME):
+        mixed = []
+        for part, rows, columns in parts[start : start + _WINDOWS_AT_A_TIME]:
+            if taps is None:
+                first = coverage.window(part, rows, columns)  # [m, y, x]
+            else:
+                window_of = partial(coverage.window, part)
+                first, second = taps.split_window(window_of, rows, columns)
+                mixed.append(_mixed_pixels(first, second, (part.start, rows.start, columns.start)))
+            # Right wherever both taps agree, which is nearly everywhere.
+            picture = pictures[part, :, rows, columns]  # [m, 3, y, x]
+            words = first.astype(picture.dtype)
+            np.negative(words, out=words)
+            picture ^= _of(planes.change, part)[:, :, rows, columns] & words[:, None]
+        if mixed:
+            # After the others: the planes of both would not stay in a core's cache together.
+            which, n, y, x = map(np.concatenate, zip(*mixed, strict=True))
+            own = n if planes.mixed.shape[1] > 1 else 0
+            pictures[n, :, y, x] = planes.mixed[which, own, :, y, x]  # [k, 3]
+
+
+def _mixed_pixels(
+    first: _Integers, second: _Integers, origin: tuple[int, int, int]
+) -> tuple[_Integers, _Integers, _Integers, _Integers]:
+    """Where the bits of two taps ``[m, y, x]`` differ: the first's bit, and n, y, x from origin."""
+    places = np.flatnonzero(first != second)
+    n, y, x = (
+        along + offset
+        for along, offset in zip(np.unravel_index(places, first.shape), origin, strict=True)
+    )
+    return first.ravel()[places].astype(np.intp), n, y, x
 
 
 def blend(
@@ -241,6 +256,6 @@ def _of(planes: _Planes, part: slice) -> _Planes:
     return planes[part] if len(planes) > 1 else planes
 
 
-def _integers(values: torch.Tensor) -> _Integers:
+def integers_of(values: torch.Tensor) -> _Integers:
     """The same memory as integers of the same size."""
     return values.view(_INTEGER_OF_SIZE[values.element_size()]).numpy()

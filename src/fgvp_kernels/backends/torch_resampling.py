@@ -7,8 +7,9 @@ output, not their ratio.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ import torch
 from fgvp_kernels.axis_operators import resize_matrix, resize_matrix_on
 from fgvp_kernels.device_tables import HOST
 from fgvp_kernels.frames import Frame, Order, Size, bilinear_taps
+
+_Bits: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +62,19 @@ class SquashTaps:
         return replace(self, first=first, second=second)
 
     def split_window(
-        self, bits: np.ndarray[Any, Any], rows: slice, columns: slice
-    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """:meth:`split` of ``bits [n, h, w]`` on the CPU, for the output pixels of one window."""
-        first, second = self.first.numpy(), self.second.numpy()
+        self, canvas: Callable[[slice, slice], _Bits], rows: slice, columns: slice
+    ) -> tuple[_Bits, _Bits]:
+        """:meth:`split` on the CPU, for the output pixels of one window.
+
+        ``canvas`` gives the bits ``[n, y, x]`` of some rows and columns of the canvas.
+        """
+        across = self.axis == -1
+        kept = columns if across else rows
+        first, second = self.first.numpy()[kept], self.second.numpy()[kept]
+        sampled = slice(first[0], second[-1] + 1)
+        bits = canvas(rows, sampled) if across else canvas(sampled, columns)
         # Not by brackets, which would leave the pixels of a row apart in memory.
-        if self.axis == -1:
-            bits = bits[:, rows]
-            return bits.take(first[columns], 2), bits.take(second[columns], 2)
-        bits = bits[:, :, columns]
-        return bits.take(first[rows], 1), bits.take(second[rows], 1)
+        return bits.take(first - first[0], self.axis), bits.take(second - first[0], self.axis)
 
     def output_boxes(self, boxes: torch.Tensor) -> torch.Tensor:
         """Boxes ``[n, 4]`` xyxy of the output pixels that sample any pixel of canvas ``boxes``."""
