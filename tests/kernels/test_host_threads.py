@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from fgvp_kernels import render_batch
+from fgvp_kernels import RenderOptions, render_batch
 from fgvp_kernels.backends.host_threads import aten_threads, shared_out
 
 
@@ -54,6 +54,18 @@ def test_threads_draw_the_same_pictures(order, soft, on_threads):
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(draw(order, soft), alone)
     assert torch.get_num_threads() == 4
+
+
+@pytest.mark.parametrize("fit", ["squash", "center_crop", "object_crop", "pad"])
+def test_threads_leave_nothing_of_out_and_mix_no_modes(fit, on_threads):
+    image, masks = scene()
+    modes = ["none", "blur_reverse_mask", "mask", "blur_box_mask"]
+    settings = {"size": 112, "dtype": torch.float16, "options": RenderOptions(fit=fit)}
+    on_threads(1)
+    alone = torch.stack([render_batch(image, masks, mode, **settings) for mode in modes])
+    on_threads(4)
+    out = torch.full_like(alone, float("nan"))
+    assert torch.equal(render_batch(image, masks, modes, out=out, **settings), alone)
 
 
 def test_one_thread_stays_one(on_threads, monkeypatch):
