@@ -33,20 +33,33 @@ class Timing:
 
     @classmethod
     def of(cls, seconds: list[float]) -> Timing:
+        if len(seconds) == 1:
+            seconds = seconds * 2  # quantiles of one value are refused before Python 3.13
         low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
         return cls(1e3 * median, 1e3 * low, 1e3 * high)
 
 
-def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
-    """Time every contender once a round, after one warm-up round."""
+def take_turns(
+    contenders: Mapping[str, Callable[[], object]],
+    rounds: int,
+    keep: Callable[[dict[str, Timing]], None] = lambda timings: None,
+) -> dict[str, Timing]:
+    """Time every contender once a round, after one warm-up round.
+
+    ``keep`` gets what is known after each round, so that a run cut short leaves a record.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    timings: dict[str, Timing] = {}
     for round_ in range(rounds + 1):
         for name, call in contenders.items():
             start = time.perf_counter()
             call()
             if round_ > 0:
                 seconds[name].append(time.perf_counter() - start)
-    return {name: Timing.of(spent) for name, spent in seconds.items()}
+        if round_ > 0:
+            timings = {name: Timing.of(spent) for name, spent in seconds.items()}
+            keep(timings)
+    return timings
 
 
 def environment() -> dict[str, Any]:

@@ -31,8 +31,10 @@ def test_bench_cpu(tmp_path):
     assert record["times_as_fast"]["Pillow, per candidate, fp32"] == 1.0
     assert record["mean_difference_levels"] < 0.5
     assert {"cpu", "versions", "commit", "threads"} <= set(record["environment"])
-    for timing in record["milliseconds"].values():
-        assert 0 < timing["low"] <= timing["median"] <= timing["high"]
+    assert record["crops"].keys() == {"224", "384"}
+    for part in (record, *record["crops"].values()):
+        for timing in part["milliseconds"].values():
+            assert 0 < timing["low"] <= timing["median"] <= timing["high"]
 
 
 def test_bench_render_smoke(tmp_path):
