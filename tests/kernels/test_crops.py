@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fgvp_kernels import RenderOptions, frames, render_batch
+from fgvp_kernels.backends import torch_compose
 
 _MODES = [
     "none", "crop", "crop_tint", "crop_blur_reverse_mask", "blur_reverse_mask", "contour", "circle",
@@ -65,6 +66,42 @@ def test_memory_of_thin_pictures_and_crops_is_bounded():
         [sys.executable, "-c", _CHILD], capture_output=True, text=True, check=True
     )
     assert int(child.stdout) < 300  # MiB; the first alone took 16 GB
+
+
+_LARGE = """
+import resource, torch
+from fgvp_kernels import render_batch
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+image = torch.randint(0, 256, (3, 3000, 4000), dtype=torch.uint8)
+masks = torch.ones(1, 3000, 4000, dtype=torch.bool)
+def draw(image, masks):
+    render_batch(image, masks, size=224, order="render_first")
+draw(image[:, :30, :40], masks[:, :30, :40])
+before = peak()
+draw(image, masks)
+print(peak() - before)
+"""
+
+
+def test_memory_of_a_large_picture_is_two_planes_and_little_more():
+    child = subprocess.run(
+        [sys.executable, "-c", _LARGE], capture_output=True, text=True, check=True
+    )
+    planes = 2 * 3 * 3000 * 4000 * 4 >> 20  # MiB: the picture and its blur, float32
+    assert int(child.stdout) < planes + 150
+
+
+@pytest.mark.parametrize("mode", ["blur_reverse_mask", "mask", "reverse_mask", "contour"])
+def test_a_canvas_drawn_in_strips_is_the_canvas_drawn_at_once(mode, monkeypatch):
+    image, masks = picture(60, 90)
+    drawn = [
+        render_batch(image, soft, mode, size=24, order="render_first", dtype=torch.float32)
+        for soft in (masks, masks * 0.3)
+    ]
+    monkeypatch.setattr(torch_compose, "_STRIP_BYTES", 7 * 3 * 60 * 4)
+    for soft, whole in zip((masks, masks * 0.3), drawn, strict=True):
+        strips = render_batch(image, soft, mode, size=24, order="render_first", dtype=torch.float32)
+        torch.testing.assert_close(strips, whole, rtol=0, atol=1e-4 / 255)
 
 
 @pytest.mark.parametrize("order", ["resize_first", "render_first"])

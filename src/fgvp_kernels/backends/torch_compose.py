@@ -23,6 +23,8 @@ _Integers = np.ndarray[Any, np.dtype[Any]]
 
 # Index arrays of so many windows are held at once.
 _WINDOWS_AT_A_TIME = 16
+# Of what a mask changes of a large canvas, bicubic resampling takes strips of so many bytes.
+_STRIP_BYTES = 16 << 20
 
 _INTEGER_OF_SIZE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -233,15 +235,20 @@ def draw_bicubic(
         slice(start, start + length) for start, length in zip(origin, target.shape[2:], strict=True)
     )
     base = outside.scaled[..., y, x]  # [1 | n, 3, y, x]
-    change = inside.levels - outside.levels  # [1 | n, 3, H, W]
     rows, columns = matrices.rows[y], matrices.columns[x]
     boxes = coverage.boxes if coverage.boxes is not None else tight_boxes_of(coverage.values)
     for part, tall, wide in windows(boxes, *coverage.values.shape):
-        weights = coverage.values[part, None, tall, wide]  # [1, 1, b, r]
-        inner = (_of(change, part)[..., tall, wide] * weights).to(change.dtype)  # [1, 3, b, r]
         y, x = _reach(tall, rows), _reach(wide, columns)
-        levels = rows[y, tall] @ inner @ columns[x, wide].mT
-        levels = _of(base, part)[..., y, x] + levels
+        step = max(1, _STRIP_BYTES // (3 * (tall.stop - tall.start) * base.element_size()))
+        strips = []
+        for start in range(wide.start, wide.stop, step):
+            some = slice(start, min(start + step, wide.stop))
+            change = _pixels(inside, part, tall, some) - _pixels(outside, part, tall, some)
+            weights = coverage.values[part, None, tall, some]  # [1, 1, b, s]
+            inner = (change * weights).to(change.dtype)  # [1, 3, b, s]
+            strips.append(rows[y, tall] @ inner)  # [1, 3, y, s]
+        scaled_rows = strips[0] if len(strips) == 1 else torch.cat(strips, -1)  # [1, 3, y, r]
+        levels = _of(base, part)[..., y, x] + scaled_rows @ columns[x, wide].mT
         target[part, :, y, x] = finish(levels.clamp(0.0, 255.0), settings)
 
 
@@ -249,6 +256,12 @@ def _reach(sources: slice, matrix: torch.Tensor) -> slice:
     """Outputs of ``matrix [target, source]`` that look at any of ``sources``."""
     used = (matrix[:, sources] != 0).any(1).nonzero()
     return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
+
+
+def _pixels(plane: Plane, part: slice, rows: slice, columns: slice) -> torch.Tensor:
+    """Some candidates' levels of these canvas pixels; ``[1 | n, 3, 1, 1]`` of one colour."""
+    levels = _of(plane.levels, part)
+    return levels if levels.shape[2:] == (1, 1) else levels[..., rows, columns]
 
 
 def _of(planes: _Planes, part: slice) -> _Planes:
