@@ -120,3 +120,16 @@ def test_what_is_too_thin_to_draw_is_refused():
     image, masks = picture(1, 100_000)
     with pytest.raises(ValueError, match="size"):
         render_batch(image, masks, size=336)
+
+
+def test_crops_are_the_same_on_any_number_of_threads():
+    image, masks = picture(60, 90)
+    modes = ["crop", "crop_tint", "crop_blur_reverse_mask"]
+    before, drawn = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            drawn.append(render_batch(image, masks, modes, size=40, normalize="clip"))
+    finally:
+        torch.set_num_threads(before)
+    assert drawn[0].equal(drawn[1])

@@ -105,7 +105,7 @@ def draw(
             drawing.draw(whole, pictures[:, part], threads)
     if cropped:
         numbers = range(image.masks.count) if crops is None else crops
-        _draw_crops(image, numbers, colors, batch.settings, cropped, pictures)
+        _draw_crops(image, numbers, colors, batch.settings, cropped, pictures, threads)
 
 
 def work_dtype(image: Candidates, settings: Settings) -> torch.dtype:
@@ -121,6 +121,7 @@ def _draw_crops(
     settings: Settings,
     modes: list[int],
     pictures: torch.Tensor,
+    threads: int,
 ) -> None:
     """Draw modes that crop: each candidate's box is an image of its own, with one candidate."""
     specs, order, fit = settings.specs, settings.order, settings.options.fit
@@ -129,14 +130,24 @@ def _draw_crops(
     marked = [k for k in modes if k not in plain]
     all_windows = crop_windows(image.boxes, image.size, order)
     windows = {i: all_windows[i] for i in numbers}
-    if plain:
-        draw_plain_crops(image.image, windows, colors, settings, plain, pictures)
-    for i, window in windows.items() if marked else ():
-        left, top, right, bottom = window
+
+    def draw_marked(number: int) -> None:
+        left, top, right, bottom = windows[number]
         box = image.boxes.new_tensor([[0, 0, right - left, bottom - top]])  # [1, 4]
-        candidate, one = _window_of(image, i, window, box), slice(i, i + 1)
+        candidate = _window_of(image, number, windows[number], box)
+        one = slice(number, number + 1)
         frame = make_frame(candidate.size, size, order, fit)
         _ImageDrawing(candidate, frame, colors.of(one), settings).draw(marked, pictures[:, one])
+
+    if plain:
+        draw_plain_crops(image.image, windows, colors, settings, plain, pictures)
+    if marked:
+        threads = threads if len(windows) > 1 else 1
+        with (
+            aten_threads(1 if threads > 1 else torch.get_num_threads()),
+            shared_out(draw_marked, list(windows), threads),
+        ):
+            pass
 
 
 def _apart_where_thin(image: Candidates, frame: Frame) -> Iterator[tuple[slice, Candidates]]:

@@ -40,32 +40,40 @@ def draw_plain_crops(
     """
     if not windows:
         return
-    size, dtype = (pictures.shape[3], pictures.shape[4]), colors.tint.dtype
-    x0, y0 = (
-        min(window[0] for window in windows.values()),
-        min(window[1] for window in windows.values()),
-    )
-    x1, y1 = (
-        max(window[2] for window in windows.values()),
-        max(window[3] for window in windows.values()),
-    )
+    x0, y0 = (min(window[axis] for window in windows.values()) for axis in (0, 1))
+    x1, y1 = (max(window[axis] for window in windows.values()) for axis in (2, 3))
+    area = sum((right - left) * (bottom - top) for left, top, right, bottom in windows.values())
     image = image[:, y0:y1, x0:x1]
-    if image.dtype == torch.uint8 and image.device.type == "cpu":
+    # Once for all, where windows overlap so much that it is less work than for each.
+    if image.dtype == torch.uint8 and image.device.type == "cpu" and (y1 - y0) * (x1 - x0) < area:
         image = pack(image)
+
     for i, (left, top, right, bottom) in windows.items():
         window = image[:, top - y0 : bottom - y0, left - x0 : right - x0]
-        frame = make_frame((bottom - top, right - left), size, settings.order, settings.options.fit)
-        resample = _Resample(frame, pictures.device, dtype)
-        levels = resize_image(window, frame.canvas, dtype, *resample.pixels)
-        own = colors.of(slice(i, i + 1))
-        height, width = frame.visible
-        for k in modes:
-            effect = settings.specs[k].effect
-            picture = changed(levels, effect, own, settings.options)  # [1, 3, ·, ·]
-            target = pictures[k, i : i + 1, :, :height, :width]
-            if target.shape[2:] != size:
-                pictures[k, i].zero_()
-            _finish_into(resample(picture), settings, target)
+        one = slice(i, i + 1)
+        _draw(window, colors.of(one), settings, modes, pictures[:, one])
+
+
+def _draw(
+    window: torch.Tensor,
+    colors: Colors,
+    settings: Settings,
+    modes: Sequence[int],
+    pictures: torch.Tensor,
+) -> None:
+    """Draw one candidate's ``window`` of an image, ``[3 | 4, H, W]``, into ``[K, 1, 3, h, w]``."""
+    size, dtype = (pictures.shape[3], pictures.shape[4]), colors.tint.dtype
+    image_size = (window.shape[1], window.shape[2])
+    frame = make_frame(image_size, size, settings.order, settings.options.fit)
+    resample = _Resample(frame, pictures.device, dtype)
+    levels = resize_image(window, frame.canvas, dtype, *resample.pixels)
+    height, width = frame.visible
+    for k in modes:
+        picture = changed(levels, settings.specs[k].effect, colors, settings.options)
+        target = pictures[k, :, :, :height, :width]  # [1, 3, y, x]
+        if target.shape[2:] != size:
+            pictures[k].zero_()
+        _finish_into(resample(picture), settings, target)
 
 
 class _Resample:
@@ -115,5 +123,6 @@ def _finish_into(levels: torch.Tensor, settings: Settings, target: torch.Tensor)
     if levels.requires_grad or target.dtype != levels.dtype:
         target.copy_(finish(levels, settings))
         return
-    scale, shift = settings.affine(levels)
+    # Of one picture, a row of each channel: the more is read beside it, the longer it takes.
+    scale, shift = (table[:, :1] for table in settings.affine(levels))
     torch.addcmul(shift, levels, scale, out=target)

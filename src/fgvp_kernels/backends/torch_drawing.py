@@ -135,10 +135,11 @@ def _resize_bytes(
         # Rows are resized whatever their bytes mean: one channel after the other, which become
         # floating point numbers several times faster than mixed ones.
         height, width = words.shape
-        lines = torch.empty(height, -(-3 * width // 4) * 4, dtype=torch.uint8, device=HOST)
-        colors = torch.from_numpy(words[..., None].view(np.uint8))[..., :3]  # [H, n, 3]
-        lines[:, : 3 * width].view(height, 3, width).copy_(colors.mT)
-        words = _resize_words(_words(lines), 0, size[0], rows)
+        planes = np.empty((height, -(-3 * width // 4) * 4), np.uint8)
+        for channel in range(3):
+            plane = planes[:, channel * width : (channel + 1) * width]
+            np.copyto(plane, words.view("<u4") >> 8 * channel, casting="unsafe")
+        words = _resize_words(planes.view(np.uint32), 0, size[0], rows)
         lines = torch.from_numpy(words).view(torch.uint8)[:, : 3 * width]
         levels = lines.view(len(lines), 3, width).transpose(0, 1)  # [3, h, n]
     else:
@@ -168,7 +169,7 @@ def _resize_words(words: _Words, axis: int, length: int, wanted: torch.Tensor | 
         size = (height, length) if axis == 1 else (length, width)
         pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)  # [1, 4, h, w]
         words = _words(pixels[0].permute(1, 2, 0))
-    return words if wanted is None else words.take(wanted.numpy(), axis)
+    return words if wanted is None else words.take(wanted.numpy(), axis, mode="clip")
 
 
 def _enlarge_words(words: _Words, axis: int, length: int, wanted: _Indices) -> _Words:
