@@ -160,6 +160,7 @@ def test_no_candidates_have_no_features_and_no_scores() -> None:
         ({"seed": -1}, ValueError, "seed must be at least 0"),
         ({"template": "a photo"}, ValueError, "template must hold {} once"),
         ({"color": "reddish"}, ValueError, "color must be one of"),
+        ({"color": "text"}, ValueError, "color 'text' is that of a text"),
         ({"clip": []}, TypeError, "clip must be"),
         ({"clip": ""}, ValueError, "clip must be"),
     ],
@@ -196,8 +197,9 @@ def test_wrong_images_and_regions_are_named() -> None:
         encoder.scores(torch.zeros(3), TEXTS)  # type: ignore[arg-type]
 
 
-def test_import_needs_no_torch() -> None:
-    check = "import sys, fgvp_eval; assert 'torch' not in sys.modules; fgvp_eval.RegionEncoder"
+@pytest.mark.parametrize("name", ["Grounder", "RegionEncoder"])
+def test_import_needs_no_torch(name: str) -> None:
+    check = f"import sys, fgvp_eval; assert 'torch' not in sys.modules; fgvp_eval.{name}"
     subprocess.run([sys.executable, "-c", f"{check}; assert 'torch' in sys.modules"], check=True)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         __import__("fgvp_eval").nothing  # noqa: B018

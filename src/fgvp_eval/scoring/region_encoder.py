@@ -81,6 +81,8 @@ class RegionEncoder:
         checked("template", parse_template, template)
         if color is not None:
             checked("color", parse_color, color)
+            if color == TEXT_COLOR:
+                raise ValueError("color 'text' is that of a text, which a Grounder is given")
         if isinstance(clip, str):
             checked("clip", parse_clip, clip)
         self.device = choose_device(str(device))
@@ -90,7 +92,6 @@ class RegionEncoder:
         if cache is None:
             cache = {model.name for model in self.clips} != {"demo"}
         self._at_once = pictures_at_once(batch_size, self.device)
-        own_color = None if color == TEXT_COLOR else color
         self.scorer = Scorer(
             self.clips,
             self.modes,
@@ -98,7 +99,7 @@ class RegionEncoder:
             options=RenderOptions(seed=seed),
             batch_size=batch_size,
             times=times or StageTimes(self.device),
-            styles=draw_styles(self.modes, None, seed, own_color),
+            styles=draw_styles(self.modes, None, seed, color),
             template=template,
             cache=open_feature_cache(self.device) if cache else None,
         )

@@ -33,6 +33,7 @@ from fgvp_eval.options.config import (
     DEFAULT_MODES,
     DEFAULT_SAM,
     OFFICIAL_CLEAN_MASKS,
+    TEXT_COLOR,
     EvalConfig,
     Precision,
 )
@@ -125,7 +126,7 @@ class Grounder:
             precision=precision,
             batch_size=batch_size,
             template=template,
-            color=color,
+            color=None if color == TEXT_COLOR else color,
             seed=seed,
             cache=cache,
             times=self._times,
