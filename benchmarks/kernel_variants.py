@@ -5,27 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from fgvp_kernels.backends import (
-    triton_compose,
-    triton_contours,
-    triton_planes,
-    triton_regions,
-    triton_select,
-    triton_tiles,
-    triton_windows,
-    triton_words,
-)
-from fgvp_kernels.backends.triton_drawing import BLEND_PIXELS, PIXELS, PLANE_PIXELS
-from fgvp_kernels.backends.triton_masks import PIXELS as WORD_PIXELS
-from fgvp_kernels.backends.triton_products import BLOCK_K, BLOCK_M, BLOCK_N
-from fgvp_kernels.backends.triton_windows import (
+from fgvp_kernels.ellipses import MOST_SIDES
+from fgvp_kernels.triton_backend import windows as triton_windows
+from fgvp_kernels.triton_backend.drawing import BLEND_PIXELS, PIXELS, PLANE_PIXELS
+from fgvp_kernels.triton_backend.kernels import compose as triton_compose
+from fgvp_kernels.triton_backend.kernels import contours as triton_contours
+from fgvp_kernels.triton_backend.kernels import mask_bits as triton_words
+from fgvp_kernels.triton_backend.kernels import planes as triton_planes
+from fgvp_kernels.triton_backend.kernels import regions as triton_regions
+from fgvp_kernels.triton_backend.kernels import select as triton_select
+from fgvp_kernels.triton_backend.kernels import tiles as triton_tiles
+from fgvp_kernels.triton_backend.mask_bits import PIXELS as WORD_PIXELS
+from fgvp_kernels.triton_backend.products import BLOCK_K, BLOCK_M, BLOCK_N
+from fgvp_kernels.triton_backend.windows import (
     BITS,
     COMPOSE_PIXELS,
     COMPOSE_SOFT_PIXELS,
     NOTHING,
     SOFT,
 )
-from fgvp_kernels.ellipses import MOST_SIDES
 
 # Sizes that are multiples of 16 at the usual picture sizes (224, 336, 384, 448), and always for
 # pitches and strides; the compiler is told, as it is at a launch.

@@ -36,8 +36,6 @@ TRITON_RESIZED_MAX = 1.05  # seen 1.0
 TRITON_RESIZED_SHARE = 0.1  # seen 0.06
 # The same where the drawing is resampled, and then against the oracle as well; levels.
 TRITON_RESAMPLED_MAX = 0.005  # seen 0.0002
-# Gradients of the Triton backend, fp32, against float64, relative to the largest.
-TRITON_GRADIENT = 2e-5  # seen 4e-6
 
 # A prompt kept as a JPEG for the report against what the renderer draws: mean levels.
 JPEG_MEAN = 4.0  # seen 2.2, on a ramp of colours

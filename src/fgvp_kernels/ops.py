@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 import torch
 
 from fgvp_kernels.backends import draw, select_backend
-from fgvp_kernels.backends.torch_backend import render as render_in_torch
 from fgvp_kernels.batch import RenderBatch, Settings
 from fgvp_kernels.colors import ColorLike, resolve_color
 from fgvp_kernels.frames import Order
 from fgvp_kernels.inputs import check_modes, to_candidates
 from fgvp_kernels.modes import Mode
 from fgvp_kernels.options import RenderOptions
+from fgvp_kernels.torch_backend.image_drawing import render as render_in_torch
 
 _Result = TypeVar("_Result")
 

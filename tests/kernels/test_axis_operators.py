@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from fgvp_kernels.axis_operators import blur_image, resize_matrix
-from fgvp_kernels.backends.torch_drawing import resize_image
+from fgvp_kernels.torch_backend.canvas import resize_image
 from tolerances import GAUSSIAN_MAX, PIL_BLUR_MAX, PIL_BLUR_MEAN, RESIZE_MAX, RESIZE_MEAN
 
 SIGMAS = [0.3, 2.0, 10.0, 16.0, 40.0, 100.0, 1000.0]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fgvp_kernels import RenderOptions, frames, render_batch
-from fgvp_kernels.backends import torch_compose
+from fgvp_kernels.torch_backend import compose as torch_compose
 
 _MODES = [
     "none", "crop", "crop_tint", "crop_blur_reverse_mask", "blur_reverse_mask", "contour", "circle",

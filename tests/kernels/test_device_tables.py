@@ -165,8 +165,8 @@ def test_a_limit_that_is_no_number_is_refused(text, caches, monkeypatch):
 
 @pytest.mark.skipif(not loops_work(), reason="Triton's interpreter and NumPy disagree")
 def test_batches_of_mixed_sizes_stay_within_the_limit(caches, device, monkeypatch):
-    for module in ("crops", "drawing", "masks", "products", "windows"):
-        path = f"fgvp_kernels.backends.triton_{module}.launch"
+    for module in ("drawing", "mask_bits", "products", "windows"):
+        path = f"fgvp_kernels.triton_backend.{module}.launch"
         monkeypatch.setattr(path, lambda *arguments, **constants: None)
     generator = np.random.default_rng(0)
     for number in range(40):
@@ -197,8 +197,8 @@ def test_boxes_from_the_host_of_many_images_are_kept(caches):
 
 BLUR_OF_A_LARGE_PICTURE = """
 import time, torch
-from fgvp_kernels.backends.triton_products import make_blur
-from fgvp_kernels.backends.triton_geometry import make_geometry
+from fgvp_kernels.triton_backend.products import make_blur
+from fgvp_kernels.triton_backend.geometry import make_geometry
 from fgvp_kernels.device_tables import _footprint
 from fgvp_kernels.frames import Order, make_frame
 start = time.process_time()

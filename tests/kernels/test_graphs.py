@@ -8,17 +8,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fgvp_kernels import MaskLogits, PackedMasks, RenderOptions, device_tables, render_batch
-from fgvp_kernels.backends import (
-    triton_backend,
-    triton_crops,
-    triton_drawing,
-    triton_geometry,
-    triton_masks,
-    triton_plan,
-    triton_products,
-    triton_windows,
-)
 from fgvp_kernels.device_tables import content_tables, offsets_of
+from fgvp_kernels.triton_backend import crops as triton_crops
+from fgvp_kernels.triton_backend import drawing as triton_drawing
+from fgvp_kernels.triton_backend import geometry as triton_geometry
+from fgvp_kernels.triton_backend import mask_bits as triton_masks
+from fgvp_kernels.triton_backend import plan as triton_plan
+from fgvp_kernels.triton_backend import products as triton_products
+from fgvp_kernels.triton_backend import rendering as triton_backend
+from fgvp_kernels.triton_backend import windows as triton_windows
 from fgvp_kernels.value_checks import ValueChecks
 from triton_cases import forms, loops_work, scene
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from fgvp_kernels import RenderOptions, render_batch
-from fgvp_kernels.backends.host_threads import aten_threads, shared_out
+from fgvp_kernels.torch_backend.host_threads import aten_threads, shared_out
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from fgvp_kernels import Mode, PackedMasks, RenderOptions, mask_stacks, render_batch
-from fgvp_kernels.backends import torch_backend
 from fgvp_kernels.modes import Region
+from fgvp_kernels.torch_backend import image_drawing as torch_backend
 from triton_cases import loops_work
 
 MODES = [mode.value for mode in Mode]

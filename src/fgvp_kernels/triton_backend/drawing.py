@@ -10,13 +10,18 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from fgvp_kernels.backends import triton_planes, triton_select
-from fgvp_kernels.backends.torch_drawing import BT601
-from fgvp_kernels.backends.triton_launches import launch
-from fgvp_kernels.backends.triton_masks import pack_words, stored
-from fgvp_kernels.backends.triton_plan import PIXELS, plan_of
-from fgvp_kernels.backends.triton_products import blur_levels, multiply_columns, multiply_rows
-from fgvp_kernels.backends.triton_windows import (
+from fgvp_kernels.batch import Candidates, RenderBatch
+from fgvp_kernels.device_tables import numbers_on, offsets_of
+from fgvp_kernels.frames import Order
+from fgvp_kernels.modes import Effect, ModeSpec, Region
+from fgvp_kernels.torch_backend.canvas import BT601
+from fgvp_kernels.triton_backend.kernels import planes as triton_planes
+from fgvp_kernels.triton_backend.kernels import select as triton_select
+from fgvp_kernels.triton_backend.launches import launch
+from fgvp_kernels.triton_backend.mask_bits import pack_words, stored
+from fgvp_kernels.triton_backend.plan import PIXELS, plan_of
+from fgvp_kernels.triton_backend.products import blur_levels, multiply_columns, multiply_rows
+from fgvp_kernels.triton_backend.windows import (
     BITS,
     EFFECTS,
     SOFT,
@@ -26,10 +31,6 @@ from fgvp_kernels.backends.triton_windows import (
     surface_tables_of,
     tasks_about,
 )
-from fgvp_kernels.batch import Candidates, RenderBatch
-from fgvp_kernels.device_tables import numbers_on, offsets_of
-from fgvp_kernels.frames import Order
-from fgvp_kernels.modes import Effect, ModeSpec, Region
 
 # Images whose planes are made before any of their pictures is written: what the L2 cache holds.
 _IMAGES_AT_ONCE = 32

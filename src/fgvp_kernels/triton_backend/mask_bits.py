@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fgvp_kernels.backends import triton_contours, triton_regions, triton_words
-from fgvp_kernels.backends.triton_launches import launch
-from fgvp_kernels.backends.triton_plan import GROUP, Part, Plan
 from fgvp_kernels.batch import Candidates, Settings
 from fgvp_kernels.device_tables import content_tables, offsets_of
 from fgvp_kernels.ellipses import MOST_SIDES, NOWHERE, half_width, unit_corners
 from fgvp_kernels.mask_stacks import DenseMasks, LogitMasks, MaskStack, PackedMaskStack, RleMasks
 from fgvp_kernels.modes import Effect, ModeSpec, Region
 from fgvp_kernels.regions import KEYPOINT_RADIUS, slanted_reach
+from fgvp_kernels.triton_backend.kernels import contours as triton_contours
+from fgvp_kernels.triton_backend.kernels import mask_bits as triton_words
+from fgvp_kernels.triton_backend.kernels import regions as triton_regions
+from fgvp_kernels.triton_backend.launches import launch
+from fgvp_kernels.triton_backend.plan import GROUP, Part, Plan
 
 PIXELS = 256  # of a program
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from fgvp_kernels.axis_operators import axis_blur
-from fgvp_kernels.backends import triton_planes
-from fgvp_kernels.backends.triton_launches import launch
 from fgvp_kernels.device_tables import kept, send
 from fgvp_kernels.options import Blur
+from fgvp_kernels.triton_backend.kernels import planes as triton_planes
+from fgvp_kernels.triton_backend.launches import launch
 
 # Tile of the products: rows that stay, and rows of the matrix, for which its bands are counted.
 BLOCK_M, BLOCK_N, BLOCK_K = 32, 64, 32

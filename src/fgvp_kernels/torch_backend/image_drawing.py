@@ -14,20 +14,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from fgvp_kernels.backends.host_threads import aten_threads, shared_out
-from fgvp_kernels.backends.torch_compose import (
-    FinishedPlanes,
-    Plane,
-    blend,
-    draw_bicubic,
-    finish_planes,
-    integers_of,
-    select,
-    select_by_bits,
-)
-from fgvp_kernels.backends.torch_crops import Window, draw_plain_crops
-from fgvp_kernels.backends.torch_drawing import Canvas, Colors
-from fgvp_kernels.backends.torch_resampling import BicubicMatrices, View
 from fgvp_kernels.batch import Candidates, RenderBatch, Settings, color_rows
 from fgvp_kernels.device_tables import HOST
 from fgvp_kernels.ellipses import half_width
@@ -42,6 +28,20 @@ from fgvp_kernels.regions import (
     outline_of,
     region_shapes,
 )
+from fgvp_kernels.torch_backend.canvas import Canvas, Colors
+from fgvp_kernels.torch_backend.compose import (
+    FinishedPlanes,
+    Plane,
+    blend,
+    draw_bicubic,
+    finish_planes,
+    integers_of,
+    select,
+    select_by_bits,
+)
+from fgvp_kernels.torch_backend.crops import Window, draw_plain_crops
+from fgvp_kernels.torch_backend.host_threads import aten_threads, shared_out
+from fgvp_kernels.torch_backend.resampling import BicubicMatrices, View
 
 # Working memory of one chunk of candidates.
 _CHUNK_BYTES = 256 << 20

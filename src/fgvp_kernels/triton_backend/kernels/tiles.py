@@ -11,8 +11,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from fgvp_kernels.backends.triton_planes import accumulate, changed_levels
-from fgvp_kernels.backends.triton_select import TASK_COLUMNS
+from fgvp_kernels.triton_backend.kernels.planes import accumulate, changed_levels
+from fgvp_kernels.triton_backend.kernels.select import TASK_COLUMNS
 
 # Columns of a frame: height and width of the canvas, of the scaled frame, of what a picture shows
 # of it, and of the masks.

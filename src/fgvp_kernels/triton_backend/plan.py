@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from fgvp_kernels.backends.triton_geometry import (
-    LogitAxis,
-    make_geometry,
-    make_logit_taps,
-    mask_taps_of,
-)
-from fgvp_kernels.backends.triton_products import blur_of
 from fgvp_kernels.batch import Candidates, Settings
 from fgvp_kernels.device_tables import kept, send
 from fgvp_kernels.frames import Frame, Order, Size, make_frame
 from fgvp_kernels.modes import Effect
 from fgvp_kernels.options import Blur, Fit
+from fgvp_kernels.triton_backend.geometry import (
+    LogitAxis,
+    make_geometry,
+    make_logit_taps,
+    mask_taps_of,
+)
+from fgvp_kernels.triton_backend.products import blur_of
 
 GROUP = 32  # candidates in a word
 PIXELS = 1024  # of a program of the select kernel: 16 bytes of fp16 a thread

@@ -9,8 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from fgvp_kernels.backends.triton_planes import canvas_offsets
-from fgvp_kernels.backends.triton_words import IMAGE_COLUMNS
+from fgvp_kernels.triton_backend.kernels.mask_bits import IMAGE_COLUMNS
+from fgvp_kernels.triton_backend.kernels.planes import canvas_offsets
 
 # Columns of a task: image (or another surface), first output row, word row, first bit, count, first
 # mask of the image; where candidates are drawn apart, origin (y, x) of the window that is shown of

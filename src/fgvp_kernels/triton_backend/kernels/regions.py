@@ -8,8 +8,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from fgvp_kernels.backends.triton_words import GROUP_COLUMNS, IMAGE_COLUMNS
 from fgvp_kernels.ellipses import FARTHEST, SLOPE, TIE
+from fgvp_kernels.triton_backend.kernels.mask_bits import GROUP_COLUMNS, IMAGE_COLUMNS
 
 # Numbers of the shapes that follow from boxes.
 BOX = tl.constexpr(0)

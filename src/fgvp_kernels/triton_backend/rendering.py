@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import torch
 
-from fgvp_kernels.backends import torch_backend
-from fgvp_kernels.backends.triton_crops import draw_crops
-from fgvp_kernels.backends.triton_drawing import drawings
 from fgvp_kernels.batch import RenderBatch, Settings
 from fgvp_kernels.frames import Order, Size, make_frame
+from fgvp_kernels.torch_backend import image_drawing
+from fgvp_kernels.triton_backend.crops import draw_crops
+from fgvp_kernels.triton_backend.drawing import drawings
 
 
 def unsupported(batch: RenderBatch) -> str | None:
@@ -36,7 +36,7 @@ def render(batch: RenderBatch, out: torch.Tensor) -> None:
     if whole:
         thin = [image for image in batch.images if _is_thin(image.size, settings)]
         for image in thin:
-            torch_backend.draw(image, batch, whole, out)
+            image_drawing.draw(image, batch, whole, out)
         rest = tuple(image for image in batch.images if image not in thin) if thin else batch.images
         for drawing in drawings(rest, batch, settings.order, out):
             drawing.draw()

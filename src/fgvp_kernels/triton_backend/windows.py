@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from fgvp_kernels.backends import triton_compose, triton_planes, triton_tiles
-from fgvp_kernels.backends.torch_drawing import BT601
-from fgvp_kernels.backends.triton_geometry import MaskTaps, make_mask_taps
-from fgvp_kernels.backends.triton_launches import launch
 from fgvp_kernels.batch import RenderBatch
 from fgvp_kernels.device_tables import content_tables, kept, numbers_on, send
 from fgvp_kernels.frames import Frame, Order, Size
 from fgvp_kernels.modes import COLORED, Effect, ModeSpec
+from fgvp_kernels.torch_backend.canvas import BT601
+from fgvp_kernels.triton_backend.geometry import MaskTaps, make_mask_taps
+from fgvp_kernels.triton_backend.kernels import compose as triton_compose
+from fgvp_kernels.triton_backend.kernels import planes as triton_planes
+from fgvp_kernels.triton_backend.kernels import tiles as triton_tiles
+from fgvp_kernels.triton_backend.launches import launch
 
 COMPOSE_PIXELS = 1024  # of a program: 16 bytes of fp16 a thread
 COMPOSE_SOFT_PIXELS = 512  # of one that reads soft masks and would spill with more

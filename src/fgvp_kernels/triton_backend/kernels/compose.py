@@ -9,9 +9,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from fgvp_kernels.backends.triton_planes import CONSTANT, TINT, changed_levels
-from fgvp_kernels.backends.triton_select import TASK_COLUMNS, bilinear
-from fgvp_kernels.backends.triton_tiles import BITS, FRAME_COLUMNS, SOFT, first_pixel
+from fgvp_kernels.triton_backend.kernels.planes import CONSTANT, TINT, changed_levels
+from fgvp_kernels.triton_backend.kernels.select import TASK_COLUMNS, bilinear
+from fgvp_kernels.triton_backend.kernels.tiles import BITS, FRAME_COLUMNS, SOFT, first_pixel
 
 
 @triton.jit

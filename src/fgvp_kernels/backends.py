@@ -38,17 +38,17 @@ def select_backend(name: str, batch: RenderBatch) -> Renderer:
     if name == "triton" or (name == "auto" and device.type != "cpu"):
         reason = why_no_triton(device)
         if reason is None:
-            from fgvp_kernels.backends import triton_backend
+            from fgvp_kernels.triton_backend import rendering
 
-            reason = triton_backend.unsupported(batch)
+            reason = rendering.unsupported(batch)
             if reason is None:
-                return triton_backend.render
+                return rendering.render
             reason = f"it does not draw this: {reason}"
         if name == "triton":
             raise RuntimeError(f"backend 'triton' is not available: {reason}")
-    from fgvp_kernels.backends import torch_backend
+    from fgvp_kernels.torch_backend import image_drawing
 
-    return torch_backend.render
+    return image_drawing.render
 
 
 def draw(renderer: Renderer, batch: RenderBatch, out: torch.Tensor) -> None:

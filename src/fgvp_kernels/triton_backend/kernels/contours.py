@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from fgvp_kernels.backends.triton_words import IMAGE_COLUMNS
+from fgvp_kernels.triton_backend.kernels.mask_bits import IMAGE_COLUMNS
 
 
 @triton.jit

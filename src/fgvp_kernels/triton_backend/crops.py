@@ -13,13 +13,20 @@ from itertools import accumulate
 import numpy as np
 import torch
 
-from fgvp_kernels.backends import torch_backend
-from fgvp_kernels.backends.triton_drawing import Drawing
-from fgvp_kernels.backends.triton_geometry import make_mask_taps
-from fgvp_kernels.backends.triton_masks import pack_words, stored
-from fgvp_kernels.backends.triton_plan import GROUP, ImageLayout, Layout
-from fgvp_kernels.backends.triton_products import blur_levels, make_blur
-from fgvp_kernels.backends.triton_windows import (
+from fgvp_kernels.batch import Candidates
+from fgvp_kernels.device_tables import is_capturing, kept, numbers_on, offsets_of, send
+from fgvp_kernels.frames import Frame, Order, make_frame
+from fgvp_kernels.mask_stacks import RleMasks
+from fgvp_kernels.modes import Effect, Mode, Region
+from fgvp_kernels.options import Blur
+from fgvp_kernels.regions import crop_windows
+from fgvp_kernels.torch_backend import image_drawing
+from fgvp_kernels.triton_backend.drawing import Drawing
+from fgvp_kernels.triton_backend.geometry import make_mask_taps
+from fgvp_kernels.triton_backend.mask_bits import pack_words, stored
+from fgvp_kernels.triton_backend.plan import GROUP, ImageLayout, Layout
+from fgvp_kernels.triton_backend.products import blur_levels, make_blur
+from fgvp_kernels.triton_backend.windows import (
     BITS,
     EFFECTS,
     NOTHING,
@@ -30,13 +37,6 @@ from fgvp_kernels.backends.triton_windows import (
     launch_tiles,
     tasks_about,
 )
-from fgvp_kernels.batch import Candidates
-from fgvp_kernels.device_tables import is_capturing, kept, numbers_on, offsets_of, send
-from fgvp_kernels.frames import Frame, Order, make_frame
-from fgvp_kernels.mask_stacks import RleMasks
-from fgvp_kernels.modes import Effect, Mode, Region
-from fgvp_kernels.options import Blur
-from fgvp_kernels.regions import crop_windows
 
 # Working memory of the canvases that are drawn on together, unless one alone needs more.
 _CHUNK_BYTES = 512 << 20
@@ -124,7 +124,7 @@ def draw_crops(drawing: Drawing) -> None:
         frames = [_frame_of(window, settings.order, layout) for window in crops]
         thin = [i for i, frame in enumerate(frames) if frame.thin]
         if thin:
-            torch_backend.draw(image, drawing.batch, [k for k, _ in modes], drawing.out, crops=thin)
+            image_drawing.draw(image, drawing.batch, [k for k, _ in modes], drawing.out, crops=thin)
     for plan in _plans(windows, drawing, blurs):
         canvases = _cut(drawing.canvas, plan)
         blurred = blur_levels(canvases, plan.blur) if blurs else None

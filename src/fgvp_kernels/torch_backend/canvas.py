@@ -15,13 +15,13 @@ import torch
 import torch.nn.functional as F
 
 from fgvp_kernels.axis_operators import blur_image
-from fgvp_kernels.backends.torch_resampling import View
 from fgvp_kernels.batch import color_rows
 from fgvp_kernels.device_tables import HOST
 from fgvp_kernels.frames import Size
 from fgvp_kernels.modes import Effect
 from fgvp_kernels.options import Luma, RenderOptions
-from fgvp_kernels.partial_blur import blur_pixels
+from fgvp_kernels.torch_backend.partial_blur import blur_pixels
+from fgvp_kernels.torch_backend.resampling import View
 
 # ITU-R BT.601 luma of R, G, B.
 BT601 = (0.299, 0.587, 0.114)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from fgvp_kernels.axis_operators import resize_matrix
-from fgvp_kernels.backends.triton_products import Matrix, Products, make_products
 from fgvp_kernels.device_tables import HOST, kept, send
 from fgvp_kernels.frames import Frame, Order, Taps, bilinear_taps, tap_tables
+from fgvp_kernels.triton_backend.products import Matrix, Products, make_products
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from fgvp_kernels.backends.torch_compose import finish
-from fgvp_kernels.backends.torch_drawing import Colors, changed, pack, resize_image
-from fgvp_kernels.backends.torch_resampling import BicubicMatrices
 from fgvp_kernels.batch import Settings
 from fgvp_kernels.device_tables import HOST
 from fgvp_kernels.frames import Frame, Order, bilinear_taps, make_frame
+from fgvp_kernels.torch_backend.canvas import Colors, changed, pack, resize_image
+from fgvp_kernels.torch_backend.compose import finish
+from fgvp_kernels.torch_backend.resampling import BicubicMatrices
 
 Window = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels of the image, ends excluded
 

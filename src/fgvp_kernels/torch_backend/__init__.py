@@ -1,0 +1,1 @@
+"""The torch backend: the readable specification, and what runs on a CPU."""

@@ -1,0 +1,1 @@
+"""The Triton backend: host code here, kernels in :mod:`fgvp_kernels.triton_backend.kernels`."""

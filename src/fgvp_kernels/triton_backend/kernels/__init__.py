@@ -1,0 +1,1 @@
+"""Triton kernels; nothing here runs on the host."""
