@@ -9,14 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fgvp_eval.runs.api import evaluate
     from fgvp_eval.scoring.region_encoder import RegionEncoder
     from fgvp_eval.tasks.grounder import Grounder
 
-__all__ = ["Grounder", "RegionEncoder"]
+__all__ = ["Grounder", "RegionEncoder", "evaluate"]
 
 _MODULES = {
     "Grounder": "fgvp_eval.tasks.grounder",
     "RegionEncoder": "fgvp_eval.scoring.region_encoder",
+    "evaluate": "fgvp_eval.runs.api",
 }
 
 
