@@ -5,6 +5,7 @@ The names of the API are found when they are first used: importing the package n
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from fgvp_eval.runs.api import evaluate
     from fgvp_eval.scoring.region_encoder import RegionEncoder
     from fgvp_eval.tasks.grounder import Grounder
+
+# Python prints warnings of a logger without handlers.
+logging.getLogger("fgvp_eval").addHandler(logging.NullHandler())
 
 __all__ = ["Grounder", "RegionEncoder", "evaluate"]
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fgvp_eval.options.config import EvalConfig
 from fgvp_eval.data.data_files import file_sha256
 from fgvp_eval.errors import StorageError
-from fgvp_eval.runs.journal import is_journal_of, journal_files
-from fgvp_eval.runs.run_identity import plain
 from fgvp_eval.machine.versions import versions_of_run
 from fgvp_eval.machine.whole_files import write_whole
+from fgvp_eval.options.config import EvalConfig
+from fgvp_eval.runs.journal import is_journal_of, journal_files
+from fgvp_eval.runs.run_identity import plain
 
 _LOG = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fgvp_eval.errors import ProcessError
-from fgvp_eval.tasks.task import ImageOutcome, Outcomes, Plan, Result
 from fgvp_eval.machine.processes import Processes
 from fgvp_eval.machine.stage_times import StageTimes
+from fgvp_eval.tasks.task import ImageOutcome, Outcomes, Plan, Result
 
 _LOG = logging.getLogger(__name__)
 
@@ -19,9 +19,7 @@ def outcomes_of(plan: Plan, outcomes: Outcomes[Result]) -> list[ImageOutcome[Res
     return [outcome for (name, _), outcome in outcomes.items() if name == plan.name]
 
 
-def groups_left(
-    plan: Plan, at_once: int, done: Outcomes[Any], processes: Processes
-) -> list[range]:
+def groups_left(plan: Plan, at_once: int, done: Outcomes[Any], processes: Processes) -> list[range]:
     """Return the groups of images of a split that this process has to do.
 
     What could not be scored is tried again, since its image may have been mended; and with it its

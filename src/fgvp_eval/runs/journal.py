@@ -19,11 +19,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
-from fgvp_eval.errors import DataError, EvalError, UsageError
 from fgvp_eval.data.records import Unscored
+from fgvp_eval.errors import DataError, EvalError, UsageError
+from fgvp_eval.machine.whole_files import storing, utf8
 from fgvp_eval.runs.run_identity import differences
 from fgvp_eval.tasks.task import ImageOutcome, Outcomes, Result
-from fgvp_eval.machine.whole_files import storing, utf8
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
-from fgvp_eval.options.config import EvalConfig
-from fgvp_eval.tasks.task import Outcomes, Result
+from fgvp_eval.data.records import RunReport
 from fgvp_eval.errors import UsageError
+from fgvp_eval.machine.processes import Processes
+from fgvp_eval.machine.versions import versions_of_run
+from fgvp_eval.machine.whole_files import make_folder, storing, write_whole
+from fgvp_eval.options.config import EvalConfig
+from fgvp_eval.results.seen_pictures import misses_files
 from fgvp_eval.runs.finished_run import FinishedRun, read_finished
 from fgvp_eval.runs.journal import (
     Journal,
@@ -22,11 +26,7 @@ from fgvp_eval.runs.journal import (
     read_journals,
     remove_journals,
 )
-from fgvp_eval.machine.processes import Processes
-from fgvp_eval.data.records import RunReport
-from fgvp_eval.results.seen_pictures import misses_files
-from fgvp_eval.machine.versions import versions_of_run
-from fgvp_eval.machine.whole_files import make_folder, storing, write_whole
+from fgvp_eval.tasks.task import Outcomes, Result
 
 _SECONDS_TO_APPEAR = 20.0  # network file systems remember for a while that a file is not there
 
