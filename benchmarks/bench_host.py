@@ -21,6 +21,7 @@ from triton.runtime import driver
 
 from bench_render import make_scene, mask_forms
 from fgvp_kernels import render_batch
+from fgvp_kernels.triton_backend import rendering  # noqa: F401  (imports the kernels)
 from timing import environment, take_turns, write_json
 
 

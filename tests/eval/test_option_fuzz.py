@@ -17,16 +17,14 @@ import pytest
 from PIL import Image
 
 from fgvp_eval import __main__ as program
-from fgvp_eval.commands import compare, gallery, rescore
+from fgvp_eval.commands import compare, data, gallery, report, rescore
 from fgvp_eval.commands.doctor import __main__ as doctor
 from fgvp_eval.commands.doctor import checks
 from fgvp_eval.commands.ground import __main__ as ground
 from fgvp_eval.commands.ground import run as ground_run
-from fgvp_eval.data import __main__ as data
 from fgvp_eval.demo import dataset, parts_dataset
 from fgvp_eval.errors import UsageError
 from fgvp_eval.options import command_line as command_options
-from fgvp_eval.report import __main__ as report
 from fgvp_eval.tasks import split_plan
 from fgvp_eval.tasks.parts import plan as parts_plan
 

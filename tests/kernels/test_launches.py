@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from triton.runtime import driver
 from fgvp_kernels import RenderOptions, render_batch
-from fgvp_kernels.backends import triton_backend
+from fgvp_kernels.triton_backend import rendering
 
 seen = []
 
