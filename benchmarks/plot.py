@@ -49,7 +49,8 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"plot.py: error: {error}", file=sys.stderr)
         return 2
-    on_cpu = [record for record in records.values() if "milliseconds" in record]
+    timed = [record for record in records.values() if "milliseconds" in record]
+    on_cpu = [record for record in timed if not record["settings"].get("neighbours")]
     rendered = {path.stem: record for path, record in records.items() if "workloads" in record}
     drawn: list[Path] = []
     if on_cpu:
@@ -69,7 +70,7 @@ def main() -> int:
     else:
         print("not drawn: time-split.png; --run RUN names the run folder of an evaluation")
     for path, record in records.items():
-        if record not in on_cpu and path.stem not in rendered:
+        if record not in timed and path.stem not in rendered:
             print(f"not drawn: {path}: neither of bench_cpu.py nor of bench_render.py")
     for path in drawn:
         print(f"drawn: {path}")
