@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fgvp_eval.runs.api import evaluate
 
 from fgvp_eval.errors import DataError, UsageError
 from fgvp_eval.options.command_line import parse_config
 from fgvp_eval.options.config import EvalConfig
 from fgvp_eval.runs import api, evaluation
+from fgvp_eval.runs.api import evaluate
 
 pytestmark = pytest.mark.usefixtures("random_models")
 
