@@ -46,9 +46,9 @@ def select_backend(name: str, batch: RenderBatch) -> Renderer:
             reason = f"it does not draw this: {reason}"
         if name == "triton":
             raise RuntimeError(f"backend 'triton' is not available: {reason}")
-    from fgvp_kernels.torch_backend import image_drawing
+    from fgvp_kernels.torch_backend import rendering as torch_rendering
 
-    return image_drawing.render
+    return torch_rendering.render
 
 
 def draw(renderer: Renderer, batch: RenderBatch, out: torch.Tensor) -> None:

@@ -20,7 +20,7 @@ from fgvp_kernels.frames import Order
 from fgvp_kernels.inputs import check_modes, to_candidates
 from fgvp_kernels.modes import Mode
 from fgvp_kernels.options import RenderOptions
-from fgvp_kernels.torch_backend.image_drawing import render as render_in_torch
+from fgvp_kernels.torch_backend.rendering import render as render_in_torch
 
 _Result = TypeVar("_Result")
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from fgvp_kernels.coverage import windows
 from fgvp_kernels.device_tables import HOST
 from fgvp_kernels.ellipses import FARTHEST, NOWHERE, ellipse_runs, half_width, ring_runs
 from fgvp_kernels.frames import Order, Size
-from fgvp_kernels.mask_stacks import windows
 from fgvp_kernels.modes import Effect, ModeSpec, Region
 
 # Radius of the keypoint ring as a share of the picture's side; the released code's constant.

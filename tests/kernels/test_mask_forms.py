@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from fgvp_kernels import MaskLogits, PackedMasks, render_batch
+from fgvp_kernels.coverage import tight_boxes_of
 from fgvp_kernels.frames import bilinear_taps
-from fgvp_kernels.mask_stacks import DenseMasks, PackedMaskStack, tight_boxes_of
+from fgvp_kernels.mask_stacks import DenseMasks, PackedMaskStack
 
 coco_mask = pytest.importorskip("pycocotools.mask")
 

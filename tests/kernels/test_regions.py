@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fgvp_kernels import Mode
-from fgvp_kernels.mask_stacks import tight_boxes_of
+from fgvp_kernels.coverage import tight_boxes_of
 from fgvp_kernels.modes import Region
 from fgvp_kernels.regions import draw_shapes, outline_boxes, outline_of, region_shapes
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fgvp_kernels import Mode, PackedMasks, RenderOptions, mask_stacks, render_batch
+from fgvp_kernels import Mode, PackedMasks, RenderOptions, coverage, render_batch
 from fgvp_kernels.modes import Region
 from fgvp_kernels.torch_backend import image_drawing as torch_backend
 from triton_cases import loops_work
@@ -187,7 +187,7 @@ def test_boxes_do_not_show(monkeypatch, order):
     for keywords in ({"size": 24}, {"size": 24, "options": options}, {}):
         whole = render_batch(image, masks, MODES, order=order, **keywords)
         with monkeypatch.context() as patch:
-            patch.setattr(mask_stacks, "_SMALL_CANVAS", 0)
+            patch.setattr(coverage, "_SMALL_CANVAS", 0)
             boxed = render_batch(image, masks, MODES, order=order, **keywords)
         assert torch.equal(boxed, whole)
 

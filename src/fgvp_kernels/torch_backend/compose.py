@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from fgvp_kernels.batch import Settings
+from fgvp_kernels.coverage import Coverage, tight_boxes_of, windows
 from fgvp_kernels.frames import Size
-from fgvp_kernels.mask_stacks import Coverage, tight_boxes_of, windows
 from fgvp_kernels.torch_backend.resampling import BicubicMatrices, Resampling, SquashTaps
 
 _Planes = TypeVar("_Planes", torch.Tensor, np.ndarray[Any, Any])

@@ -20,7 +20,7 @@ from fgvp_kernels.mask_stacks import RleMasks
 from fgvp_kernels.modes import Effect, Mode, Region
 from fgvp_kernels.options import Blur
 from fgvp_kernels.regions import crop_windows
-from fgvp_kernels.torch_backend import image_drawing
+from fgvp_kernels.torch_backend import rendering as torch_rendering
 from fgvp_kernels.triton_backend.drawing import Drawing
 from fgvp_kernels.triton_backend.geometry import make_mask_taps
 from fgvp_kernels.triton_backend.mask_bits import pack_words, stored
@@ -124,7 +124,9 @@ def draw_crops(drawing: Drawing) -> None:
         frames = [_frame_of(window, settings.order, layout) for window in crops]
         thin = [i for i, frame in enumerate(frames) if frame.thin]
         if thin:
-            image_drawing.draw(image, drawing.batch, [k for k, _ in modes], drawing.out, crops=thin)
+            torch_rendering.draw(
+                image, drawing.batch, [k for k, _ in modes], drawing.out, crops=thin
+            )
     for plan in _plans(windows, drawing, blurs):
         canvases = _cut(drawing.canvas, plan)
         blurred = blur_levels(canvases, plan.blur) if blurs else None

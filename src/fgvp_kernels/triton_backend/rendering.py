@@ -12,7 +12,7 @@ import torch
 
 from fgvp_kernels.batch import RenderBatch, Settings
 from fgvp_kernels.frames import Order, Size, make_frame
-from fgvp_kernels.torch_backend import image_drawing
+from fgvp_kernels.torch_backend import rendering as torch_rendering
 from fgvp_kernels.triton_backend.crops import draw_crops
 from fgvp_kernels.triton_backend.drawing import drawings
 
@@ -36,7 +36,7 @@ def render(batch: RenderBatch, out: torch.Tensor) -> None:
     if whole:
         thin = [image for image in batch.images if _is_thin(image.size, settings)]
         for image in thin:
-            image_drawing.draw(image, batch, whole, out)
+            torch_rendering.draw(image, batch, whole, out)
         rest = tuple(image for image in batch.images if image not in thin) if thin else batch.images
         for drawing in drawings(rest, batch, settings.order, out):
             drawing.draw()
