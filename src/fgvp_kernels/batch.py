@@ -135,19 +135,13 @@ class RenderBatch:
         return sum(image.masks.count for image in self.images)
 
     @property
-    def inputs(self) -> list[torch.Tensor | None]:
-        """What gradients may be asked of: all images, then all masks, None for binary ones."""
-        masks = [image.masks for image in self.images]
-        return [
-            *(image.image for image in self.images),
-            *(m.masks if isinstance(m, DenseMasks) and m.soft else None for m in masks),
-        ]
-
-    @property
     def records_gradients(self) -> bool:
-        """Whether drawing this call is recorded by autograd."""
-        wanted = any(leaf is not None and leaf.requires_grad for leaf in self.inputs)
-        return wanted and torch.is_grad_enabled()
+        """Whether drawing this call is recorded by autograd, for an image or soft masks."""
+        return torch.is_grad_enabled() and any(
+            image.image.requires_grad
+            or (isinstance(image.masks, DenseMasks) and image.masks.masks.requires_grad)
+            for image in self.images
+        )
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:

@@ -35,8 +35,7 @@ def render(batch: RenderBatch, out: torch.Tensor) -> None:
     threads = torch.get_num_threads()
     for image in batch.images:
         few = 1 + image.size[0] * image.size[1] // _PIXELS_PER_THREAD
-        # Threads that help do not know of the caller's autocast, which is not meant for pictures.
-        with aten_threads(few), torch.autocast("cpu", enabled=False):
+        with aten_threads(few):
             draw(image, batch, modes, out, threads=threads)
 
 
