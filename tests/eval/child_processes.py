@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkProcess
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -132,3 +134,12 @@ def dying_at_sync(number: int) -> Callable[[], None]:
         journal.os.fsync = fsync
 
     return prepare
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """What was found out, without what depends on how it was started."""
+    content: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    for name in ("seconds", "command"):
+        del content[name]
+    del content["config"]["out"]
+    return content

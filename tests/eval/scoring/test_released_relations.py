@@ -20,7 +20,7 @@ from fgvp_eval.scoring.postprocess import SentenceLogits, final_scores
 from fgvp_eval.scoring.relations import relate
 
 CASES: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parents[1] / "data" / "relation_cases.json").read_text()
+    (Path(__file__).parents[2] / "data" / "relation_cases.json").read_text()
 )
 Pair = Callable[[Any, Any], float]
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from child_processes import start, start_all
+from child_processes import results, start, start_all
 from parts_root import PartsRoot
-from test_processes import results
 from test_resuming import SYNCS_BEFORE_IMAGES, dying_at_sync, refusal
 
 from fgvp_eval.tasks.parts import part_work

@@ -16,7 +16,7 @@ from fgvp_eval.scoring.relations import phrases_of, relate, softmax
 from fgvp_eval.scoring.spatial_relations import SPATIAL_WORDS, relation_named, speaks_of_location
 
 CASES: list[dict[str, Any]] = json.loads(
-    (Path(__file__).parents[1] / "data" / "relation_cases.json").read_text()
+    (Path(__file__).parents[2] / "data" / "relation_cases.json").read_text()
 )
 DEFINED = [case for case in CASES if not np.isnan(case["probs"]).any()]
 BOXES_XYWH = [[0, 0, 10, 10], [20, 0, 20, 20], [50, 30, 8, 8]]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fake_clips import fake
 from PIL import Image
 from pycocotools import mask as coco_mask
-from test_scorer import fake
 from torch.nn import functional
 
 from fgvp_eval import RegionEncoder

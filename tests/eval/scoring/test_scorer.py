@@ -5,51 +5,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fake_clips import CPU, fake
 
 from fgvp_eval.encoding import prompt_pictures
-from fgvp_eval.encoding.clip_models import ClipModel, PictureSpec
+from fgvp_eval.encoding.clip_models import ClipModel
 from fgvp_eval.encoding.drawing import DrawStyle
 from fgvp_eval.machine.stage_times import StageTimes
 from fgvp_eval.scoring.caption_bank import CaptionMean
 from fgvp_eval.scoring.scorer import Scorer
 from fgvp_kernels import RenderOptions, render_batch
 
-CPU = torch.device("cpu")
 MODES = ("none", "crop", "blur_reverse_mask")
 BOXES = [(1.0, 2.0, 12.0, 14.0), (10.0, 4.0, 28.0, 20.0)]
 TEXTS = ["red one", "blue one", "red one"]
-
-
-class FakeClip:
-    """Two random projections, with a record of what was asked of them."""
-
-    def __init__(self, size: int, seed: int) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        self.image_weight = torch.randn(3 * size * size, 8, generator=generator)
-        self.text_weight = torch.randn(128, 8, generator=generator)
-        self.image_batches: list[int] = []
-        self.texts: list[str] = []
-
-    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
-        self.image_batches.append(len(image))
-        return image.flatten(1).float() @ self.image_weight
-
-    def encode_text(self, text: torch.Tensor) -> torch.Tensor:
-        return torch.stack([torch.bincount(row, minlength=128).float() for row in text]) @ (
-            self.text_weight
-        )
-
-    def tokenize(self, texts: list[str]) -> torch.Tensor:
-        self.texts += texts
-        return torch.tensor([[ord(letter) for letter in text.ljust(40)] for text in texts])
-
-
-def fake(size: int, seed: int, scale: float) -> ClipModel:
-    model = FakeClip(size, seed)
-    spec = PictureSpec((size, size), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
-    return ClipModel(
-        f"fake{seed}", model, model.tokenize, spec, torch.float32, scale, "0" * 64, "bicubic"
-    )
 
 
 def make_scorer(

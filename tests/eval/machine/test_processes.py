@@ -1,6 +1,5 @@
 """Runs that several processes share, as ``torchrun`` starts them."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from child_processes import die, start_all
+from child_processes import die, results, start_all
 
 from fgvp_eval.errors import UsageError
 from fgvp_eval.machine.processes import Processes, processes_from_environment
@@ -26,15 +25,6 @@ MORE = ("--modes", "crop,D4,none", "--compare-modes", "--batch-size", "6")
 def words(root: Any, random_models: None) -> tuple[object, ...]:
     root.add_images(IMAGES - 3).save(root.detections())
     return (*WORDS, *MORE, "--data-root", root.path)
-
-
-def results(folder: Path) -> dict[str, Any]:
-    """What was found out, without what depends on how it was started."""
-    content: dict[str, Any] = json.loads((folder / "results.json").read_text())
-    for name in ("seconds", "command"):
-        del content[name]
-    del content["config"]["out"]
-    return content
 
 
 def test_one_two_and_three_processes_give_the_same(words: Any, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 from child_processes import start
-from test_picture_batches import IMAGES
-from test_scorer import CPU, FakeClip, fake
+from fake_clips import CPU, FakeClip, fake
+from masked_images import IMAGES
 
 from fgvp_eval.demo import models as demo_models
 from fgvp_eval.encoding import feature_cache, prompt_pictures

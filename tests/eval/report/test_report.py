@@ -21,7 +21,7 @@ from fgvp_eval.report.row_outcomes import row_outcome
 from fgvp_eval.results.seen_pictures import SeenPictures
 
 TEST_A = ("--split", "refcoco+_testA", "--sam", "demo", "--clip", "demo", "--modes", "crop")
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 class Tables(HTMLParser):

@@ -13,10 +13,10 @@ from PIL import Image, ImageFilter
 from segment_anything.modeling import Sam
 from segment_anything.utils.amg import remove_small_regions
 from test_feature_cache import CLIP, Setup
-from test_mask_sources import IMAGE
 from torch.nn import functional
 
 from fgvp_eval.data.candidates import Candidates
+from fgvp_eval.data.records import ImageRecord
 from fgvp_eval.demo import models as demo_models
 from fgvp_eval.encoding.clip_models import PictureSpec
 from fgvp_eval.encoding.drawing import draw_styles
@@ -39,6 +39,7 @@ PIXELS = np.array(
     )
 )
 BOXES_XYWH = ((10.25, 10.5, 20.0, 21.75), (0.0, 5.0, 60.0, 40.0), (70.0, 20.0, 20.0, 41.0))
+IMAGE = ImageRecord(7, Path("none.jpg"), "none.jpg", (61, 90), (), ())
 CANDIDATES = Candidates({IMAGE.image_id: BOXES_XYWH}, {})
 
 
