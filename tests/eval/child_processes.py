@@ -113,6 +113,17 @@ def start_all(
     ]
 
 
+def finish_all(words: Sequence[object], log: Path, world: int) -> list[tuple[int, str, str]]:
+    """Run a command line in ``world`` processes that must all end well.
+
+    Returns:
+        Exit code, stdout and stderr of each.
+    """
+    ends = [child.wait() for child in start_all(words, log, world)]
+    assert [code for code, _, _ in ends] == [0] * world, ends
+    return ends
+
+
 def die() -> None:
     """End this process as ``kill -9`` does."""
     os.kill(os.getpid(), signal.SIGKILL)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from child_processes import die, results, start_all
+from child_processes import die, finish_all, results, start_all
 
 from fgvp_eval.errors import UsageError
 from fgvp_eval.machine.processes import Processes, processes_from_environment
@@ -31,9 +31,7 @@ def test_one_two_and_three_processes_give_the_same(words: Any, tmp_path: Path) -
     tables = []
     for world in (1, 2, 3):
         folder = tmp_path / f"run{world}"
-        children = start_all((*words, "--out", folder), tmp_path / f"log{world}", world)
-        ends = [child.wait() for child in children]
-        assert [code for code, _, _ in ends] == [0] * world, ends
+        ends = finish_all((*words, "--out", folder), tmp_path / f"log{world}", world)
         assert all(out == "" for _, out, _ in ends[1:])
         tables.append(ends[0][1])
         if world > 1:
@@ -119,9 +117,7 @@ def test_three_processes_go_on_with_what_one_began(run: Any, words: Any, tmp_pat
     path = tmp_path / "run" / "journal.jsonl"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     (tmp_path / "run" / "samples.jsonl").unlink()
-    children = start_all((*words, "--out", tmp_path / "run"), tmp_path / "log", 3)
-    ends = [child.wait() for child in children]
-    assert [code for code, _, _ in ends] == [0, 0, 0], ends
+    finish_all((*words, "--out", tmp_path / "run"), tmp_path / "log", 3)
     samples = [(tmp_path / name / "samples.jsonl").read_bytes() for name in ("run", "whole")]
     assert samples[0] == samples[1]
     lines = [file.read_text().count("\n") - 1 for file in (tmp_path / "run").glob("journal.*-*")]
@@ -134,8 +130,7 @@ def test_journal_of_other_options_is_refused_by_all(run: Any, words: Any, tmp_pa
     ends = [child.wait() for child in start_all(command, tmp_path / "log", 2)]
     assert [code for code, _, _ in ends] == [2, 2]
     assert all("options.seed was 0, is 5" in err for _, _, err in ends)
-    ends = [child.wait() for child in start_all((*command, "--no-resume"), tmp_path / "log", 2)]
-    assert [code for code, _, _ in ends] == [0, 0], ends
+    finish_all((*command, "--no-resume"), tmp_path / "log", 2)
     assert not (tmp_path / "run" / "journal.jsonl").exists()
 
 

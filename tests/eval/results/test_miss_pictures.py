@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from child_processes import SYNCS_BEFORE_IMAGES, dying_at_sync, start, start_all
+from child_processes import SYNCS_BEFORE_IMAGES, dying_at_sync, finish_all, start
 from PIL import Image
 
 import tolerances
@@ -227,9 +227,7 @@ def test_resumed_run_has_all_prompts(run: Any, words: Any, tmp_path: Path, torn:
 
 def test_processes_keep_the_same_prompts(run: Any, words: Any, tmp_path: Path) -> None:
     assert run(*words, "--out", "alone")[0] == 0
-    for child in start_all((*words, "--out", tmp_path / "run"), tmp_path / "log", 2):
-        code, _, err = child.wait()
-        assert code == 0, err
+    finish_all((*words, "--out", tmp_path / "run"), tmp_path / "log", 2)
     assert not (tmp_path / "run" / "misses.jsonl").exists()
     assert kept(tmp_path / "run") == kept(tmp_path / "alone")
 

@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from child_processes import results, start, start_all
+from child_processes import (
+    SYNCS_BEFORE_IMAGES,
+    dying_at_sync,
+    finish_all,
+    results,
+    start,
+    start_all,
+)
+from decoded_images import interrupted_after, record_decoded
 from parts_root import PartsRoot
-from test_resuming import SYNCS_BEFORE_IMAGES, dying_at_sync, refusal
 
 from fgvp_eval.tasks.parts import part_work
 
@@ -38,15 +45,7 @@ def whole(run: Any, words: Any, tmp_path: Path) -> bytes:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the images that were worked on."""
-    names: list[str] = []
-    decode = part_work.decode_image
-
-    def counting(record: Any) -> Any:
-        names.append(record.name)
-        return decode(record)
-
-    monkeypatch.setattr(part_work, "decode_image", counting)
-    return names
+    return record_decoded(monkeypatch, part_work)
 
 
 def samples(folder: Path) -> bytes:
@@ -63,9 +62,7 @@ def test_one_two_and_three_processes_give_the_same(words: Any, tmp_path: Path) -
     tables = []
     for world in (1, 2, 3):
         folder = tmp_path / f"run{world}"
-        children = start_all((*words, "--out", folder), tmp_path / f"log{world}", world)
-        ends = [child.wait() for child in children]
-        assert [code for code, _, _ in ends] == [0] * world, ends
+        ends = finish_all((*words, "--out", folder), tmp_path / f"log{world}", world)
         assert all(out == "" for _, out, _ in ends[1:])
         assert "but the published split has" in ends[0][2]
         assert all(err == "" for _, _, err in ends[1:])
@@ -105,8 +102,7 @@ def test_killed_run_is_finished_by_the_same_command(
         assert results(tmp_path / name) == results(tmp_path / "whole")
     # Three processes go on with what one began.
     shutil.copytree(folder, tmp_path / "three")
-    children = start_all((*words, "--out", tmp_path / "three"), tmp_path / "log", 3)
-    assert [child.wait()[0] for child in children] == [0, 0, 0]
+    finish_all((*words, "--out", tmp_path / "three"), tmp_path / "log", 3)
     assert samples(tmp_path / "three") == whole
     assert sum(journaled(tmp_path / "three")) == IMAGES
 
@@ -129,27 +125,13 @@ def test_killed_process_costs_only_its_unfinished_image(
 
 
 def test_interrupt_prints_the_command_that_resumes(
-    run: Any,
-    words: Any,
-    whole: bytes,
-    decoded: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Any, words: Any, whole: bytes, decoded: list[str], tmp_path: Path
 ) -> None:
-    counting = part_work.decode_image
-
-    def interrupted(record: Any) -> Any:
-        if len(decoded) == 3:
-            raise KeyboardInterrupt
-        return counting(record)
-
-    decoded.clear()
-    monkeypatch.setattr(part_work, "decode_image", interrupted)
-    code, out, err = run(*words)
+    with interrupted_after(3, decoded, part_work):
+        code, out, err = run(*words)
     assert (code, out) == (130, "")
     command = shlex.split(err.partition("resume it with: ")[2])
     assert command[:3] == ["python", "-m", "fgvp_eval"]
-    monkeypatch.setattr(part_work, "decode_image", counting)
     decoded.clear()
     assert run(*command[3:])[0] == 0
     assert len(decoded) == IMAGES - 3
@@ -158,7 +140,13 @@ def test_interrupt_prints_the_command_that_resumes(
 
 
 def test_finished_run(
-    run: Any, words: Any, whole: bytes, root: PartsRoot, decoded: list[str], tmp_path: Path
+    run: Any,
+    refusal: Any,
+    words: Any,
+    whole: bytes,
+    root: PartsRoot,
+    decoded: list[str],
+    tmp_path: Path,
 ) -> None:
     first = json.loads((tmp_path / "whole" / "results.json").read_text())
     decoded.clear()
@@ -175,7 +163,7 @@ def test_finished_run(
         ),
         (("--proposals", "gt"), "settings.paco_val.protocols was ['naming', 'detection'], is ["),
     ):
-        line = refusal(run, *words, *change, "--out", "whole")
+        line = refusal(*words, *change, "--out", "whole")
         assert "whole/journal.jsonl is of another run: " in line
         assert named in line
     assert decoded == []
@@ -186,7 +174,7 @@ def test_finished_run(
     assert samples(tmp_path / "whole") == whole
     root.annotations.pop()
     root.save()
-    line = refusal(run, *words, "--out", "whole")
+    line = refusal(*words, "--out", "whole")
     assert "files.paco_val.paco/paco_lvis_v1_val.json was " in line
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from child_processes import SYNCS_BEFORE_IMAGES, dying_at_sync, start
+from decoded_images import interrupted_after, record_decoded
 
 from fgvp_eval.commands.evaluate import resume_command
 from fgvp_eval.errors import UsageError
@@ -40,15 +41,7 @@ def whole(run: Any, words: tuple[object, ...], tmp_path: Path) -> bytes:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the images that were worked on."""
-    names: list[str] = []
-    decode = sentence_work.decode_image
-
-    def counting(record: Any) -> Any:
-        names.append(record.name)
-        return decode(record)
-
-    monkeypatch.setattr(sentence_work, "decode_image", counting)
-    return names
+    return record_decoded(monkeypatch, sentence_work)
 
 
 @pytest.mark.parametrize("torn", [False, True])
@@ -149,9 +142,9 @@ def test_resume_no_resume_starts_anew(
 )
 @pytest.mark.usefixtures("whole")
 def test_journal_of_other_options_is_refused(
-    run: Any, words: Any, change: tuple[str, ...], named: str
+    run: Any, refusal: Any, words: Any, change: tuple[str, ...], named: str
 ) -> None:
-    line = refusal(run, *words, *change, "--out", "whole")
+    line = refusal(*words, *change, "--out", "whole")
     assert "whole/journal.jsonl is of another run: " in line
     assert named in line
     assert "--no-resume" in line
@@ -159,19 +152,11 @@ def test_journal_of_other_options_is_refused(
 
 
 @pytest.mark.usefixtures("whole")
-def test_journal_of_other_data_is_refused(run: Any, words: Any, root: Any) -> None:
+def test_journal_of_other_data_is_refused(refusal: Any, words: Any, root: Any) -> None:
     root.refs.pop()
     root.save(root.detections())
-    line = refusal(run, *words, "--out", "whole")
+    line = refusal(*words, "--out", "whole")
     assert "files.refcoco+_testA.refcoco+/refs(unc).p was " in line
-
-
-def refusal(run: Any, *words: object) -> str:
-    code, out, err = run(*words)
-    assert (code, out) == (2, "")
-    lines = [line for line in err.splitlines() if "error: " in line]
-    assert len(lines) == 1, err
-    return lines[0]
 
 
 @pytest.mark.parametrize(
@@ -209,18 +194,18 @@ def test_image_of_a_line_that_has_changed_is_done_again(
     ],
 )
 def test_journal_whose_run_is_not_known_is_refused(
-    run: Any, words: Any, tmp_path: Path, header: bytes, reason: str
+    refusal: Any, words: Any, tmp_path: Path, header: bytes, reason: str
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "journal.jsonl").write_bytes(header + b"\n")
-    line = refusal(run, *words, "--out", "run")
+    line = refusal(*words, "--out", "run")
     assert "journal.jsonl: line 1 is broken (" in line
     assert reason in line
     assert "--no-resume starts the run anew" in line
 
 
 def test_run_folder_of_a_running_run_is_refused(
-    run: Any, words: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Any, refusal: Any, words: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(*words, "--out", "run")[0] == 0
     path = tmp_path / "run" / "journal.jsonl"
@@ -229,19 +214,21 @@ def test_run_folder_of_a_running_run_is_refused(
     monkeypatch.setattr(run_folder, "read_finished", lambda *_: None)
     with Journal(path, identity):
         for more in ((), ("--no-resume",)):
-            line = refusal(run, *words, "--out", "run", *more)
+            line = refusal(*words, "--out", "run", *more)
             assert "is being written by another run" in line
             assert path.read_bytes() == content
 
 
-def test_journals_of_a_running_run_of_several_processes_stay(run: Any, words: Any) -> None:
+def test_journals_of_a_running_run_of_several_processes_stay(
+    run: Any, refusal: Any, words: Any
+) -> None:
     run(*words, "--out", "run")
     (own,) = Path("run").glob("journal*")
     running = own.rename(own.with_name("journal.1-of-2.jsonl"))
     own.write_bytes(running.read_bytes())
     with running.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        line = refusal(run, *words, "--out", "run", "--no-resume")
+        line = refusal(*words, "--out", "run", "--no-resume")
     assert "journal.1-of-2.jsonl is being written by another run" in line
     assert own.exists()
     assert running.exists()
@@ -257,23 +244,10 @@ def test_journal_that_another_run_removes_before_it_is_locked_is_refused(
 
 
 def test_interrupt_prints_the_command_that_resumes(
-    run: Any,
-    words: Any,
-    whole: bytes,
-    decoded: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Any, words: Any, whole: bytes, decoded: list[str], tmp_path: Path
 ) -> None:
-    counting = sentence_work.decode_image
-
-    def interrupted(record: Any) -> Any:
-        if len(decoded) == 4:
-            raise KeyboardInterrupt
-        return counting(record)
-
-    decoded.clear()
-    monkeypatch.setattr(sentence_work, "decode_image", interrupted)
-    code, out, err = run(*words, "--no-resume")
+    with interrupted_after(4, decoded, sentence_work):
+        code, out, err = run(*words, "--no-resume")
     assert (code, out) == (130, "")
     (command,) = (
         line.partition("resume it with: ")[2] for line in err.splitlines() if "resume it" in line
@@ -281,7 +255,6 @@ def test_interrupt_prints_the_command_that_resumes(
     python, dash_m, module, *arguments = shlex.split(command)
     assert (python, dash_m, module) == ("python", "-m", "fgvp_eval")
     assert "--no-resume" not in arguments
-    monkeypatch.setattr(sentence_work, "decode_image", counting)
     decoded.clear()
     assert run(*arguments)[0] == 0
     assert len(decoded) == IMAGES - 4
