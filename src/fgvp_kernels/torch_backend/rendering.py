@@ -13,9 +13,7 @@ from fgvp_kernels.batch import Candidates, RenderBatch, Settings, color_rows
 from fgvp_kernels.frames import Frame, make_frame
 from fgvp_kernels.mask_stacks import WindowMask
 from fgvp_kernels.modes import Region
-from fgvp_kernels.regions import (
-    crop_windows,
-)
+from fgvp_kernels.regions import crop_windows
 from fgvp_kernels.torch_backend.canvas import Colors
 from fgvp_kernels.torch_backend.crops import Window, draw_plain_crops
 from fgvp_kernels.torch_backend.host_threads import aten_threads, shared_out
